@@ -1,0 +1,47 @@
+// The user's settings, config.json: one zod schema, from which defaults, checks and `opta config list`
+// derive. Unknown keys are refused; config/load.ts names the nearest known one.
+import { z } from "zod";
+import { permissionModes, permissionRuleSchema } from "../protocol/permission.ts";
+
+export const configSchema = z.strictObject({
+  connection: z
+    .strictObject({
+      host: z.string().min(1).default("localhost"),
+      port: z.number().int().min(1).max(65535).default(1234),
+      /** Tried when the primary is down; "host" or "host:port". */
+      fallbackHosts: z.array(z.string().min(1)).default([]),
+      /** Sent as X-Admin-Key. */
+      adminKey: z.string().optional(),
+      /** Sent as Authorization: Bearer. */
+      apiKey: z.string().optional(),
+    })
+    .prefault({}),
+  model: z
+    .strictObject({
+      /** A model id or its tail; unset: the loaded one. */
+      default: z.string().optional(),
+    })
+    .prefault({}),
+  permissions: z
+    .strictObject({
+      mode: z.enum(permissionModes).default("safe"),
+      rules: z.array(permissionRuleSchema).default([]),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      /** Model requests of one turn. */
+      maxSteps: z.number().int().min(1).max(1000).default(60),
+    })
+    .prefault({}),
+  web: z
+    .strictObject({
+      /** Base URL of a SearXNG instance with its JSON format switched on; unset: web_search says how to set it. */
+      searxngUrl: z.url({ protocol: /^https?$/ }).optional(),
+      /** Hosts that web_fetch may reach although they resolve to private addresses. */
+      allowHosts: z.array(z.string().min(1)).default([]),
+    })
+    .prefault({}),
+});
+
+export type Config = z.infer<typeof configSchema>;

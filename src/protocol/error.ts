@@ -1,0 +1,75 @@
+// The one error a user may see: a code, a sentence, and the next command to type. One table maps a code
+// to its exit code and its HTTP status, so that every surface fails alike.
+
+/** Exit codes of the command line: one table, printed by `opta help exit-codes`. */
+export const exitCodes = {
+  done: { exit: 0, meaning: "done" },
+  error: { exit: 1, meaning: "error" },
+  usage: { exit: 2, meaning: "wrong usage or configuration" },
+  noModel: { exit: 3, meaning: "no model server reachable, or no model loaded" },
+  authentication: { exit: 4, meaning: "the model server refused the key" },
+  serverFailed: { exit: 5, meaning: "the model server failed" },
+  denied: { exit: 6, meaning: "something was denied by policy" },
+  limit: { exit: 7, meaning: "step or time limit reached" },
+  interrupted: { exit: 130, meaning: "interrupted" },
+} as const;
+
+export type ExitKind = keyof typeof exitCodes;
+
+/** Codes that existing clients know (contracts/daemon-v3.md section 3, turn.error) keep their names. */
+export const errorCodes = {
+  usage: { kind: "usage", httpStatus: 400 },
+  "config-invalid": { kind: "usage", httpStatus: 400 },
+  "not-found": { kind: "error", httpStatus: 404 },
+  "state-conflict": { kind: "error", httpStatus: 409 },
+  "session-locked": { kind: "error", httpStatus: 409 },
+  "session-corrupt": { kind: "error", httpStatus: 500 },
+  "storage-full": { kind: "error", httpStatus: 507 },
+  "storage-failed": { kind: "error", httpStatus: 500 },
+  internal: { kind: "error", httpStatus: 500 },
+  "lmx-connection-refused": { kind: "noModel", httpStatus: 502 },
+  "no-model-loaded": { kind: "noModel", httpStatus: 503 },
+  "model-not-found": { kind: "noModel", httpStatus: 404 },
+  "auth-failed": { kind: "authentication", httpStatus: 502 },
+  "lmx-ws-closed": { kind: "serverFailed", httpStatus: 502 },
+  "lmx-timeout": { kind: "serverFailed", httpStatus: 504 },
+  "model-server-failed": { kind: "serverFailed", httpStatus: 502 },
+  "model-server-busy": { kind: "serverFailed", httpStatus: 503 },
+  "insufficient-memory": { kind: "serverFailed", httpStatus: 507 },
+  "empty-answer": { kind: "serverFailed", httpStatus: 502 },
+  denied: { kind: "denied", httpStatus: 403 },
+  "step-limit": { kind: "limit", httpStatus: 409 },
+  "answer-cut": { kind: "limit", httpStatus: 409 },
+  cancelled: { kind: "interrupted", httpStatus: 409 },
+} as const satisfies Record<string, { kind: ExitKind; httpStatus: number }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** An error meant for a person: what was wrong and where, then (hint) what to type next. */
+export class OptaError extends Error {
+  override readonly name = "OptaError";
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    /** One or more lines with the next command to type. */
+    readonly hint?: string,
+  ) {
+    super(message);
+  }
+}
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorCodes, code);
+}
+
+/** The exit code for an error code; an unknown one (from a newer peer) is a plain error. */
+export function exitCodeOf(code: string): number {
+  return exitCodes[isErrorCode(code) ? errorCodes[code].kind : "error"].exit;
+}
+
+/** Any thrown value as an OptaError; what is not ours becomes `internal`, without its stack. */
+export function toOptaError(thrown: unknown): OptaError {
+  if (thrown instanceof OptaError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new OptaError("internal", message);
+}

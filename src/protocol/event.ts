@@ -1,0 +1,129 @@
+// One thing that happened in a session. Names and payloads are those of contracts/daemon-v3.md section 3
+// (our dialect: tool.result), supersets where code and written contract differ, so that the same event
+// serves the command line, the TUI, the daemon's wire and the existing clients.
+import { z } from "zod";
+import { messageSchema } from "./message.ts";
+import { sessionSnapshotSchema } from "./session.ts";
+
+const turnId = z.string();
+const writer = { turnId, writerId: z.string(), clientId: z.string() };
+
+export const turnStatsSchema = z.object({
+  /** Model requests of the turn. */
+  steps: z.number(),
+  /** promptTokens + completionTokens as the server counted them; 0 where it did not. */
+  tokens: z.number(),
+  promptTokens: z.number(),
+  completionTokens: z.number(),
+  toolCalls: z.number(),
+  /** Tool calls that did not run because policy, or the lack of anyone to ask, denied them. */
+  deniedCalls: z.number(),
+  /** Milliseconds. */
+  elapsed: z.number(),
+  /** Completion tokens per second of streaming. */
+  speed: z.number(),
+  firstTokenLatencyMs: z.number().nullable(),
+  /** "length" marks an answer that was cut by max_tokens. */
+  finishReason: z.enum(["stop", "length"]),
+});
+
+/** Event kind -> payload. The one list: adding an event is one row here. */
+export const eventPayloadSchemas = {
+  "session.snapshot": z.object({
+    snapshot: sessionSnapshotSchema,
+    messages: z.array(messageSchema),
+  }),
+  "turn.queued": z.object({ ...writer, queueSize: z.number(), position: z.number() }),
+  "turn.start": z.object({ ...writer, mode: z.string() }),
+  "turn.token": z.object({ turnId, text: z.string() }),
+  "turn.thinking": z.object({ turnId, text: z.string() }),
+  "turn.progress": z.object({
+    turnId,
+    phase: z.string(),
+    message: z.string().nullable(),
+    provider: z.string(),
+  }),
+  "permission.request": z.object({
+    turnId,
+    requestId: z.string(),
+    toolName: z.string(),
+    callId: z.string(),
+    /** The parsed arguments: an object, unlike tool.start's. */
+    args: z.record(z.string(), z.unknown()),
+    /** Binds the decision to this tool and these arguments (promises G3). */
+    argsDigest: z.string(),
+    rule: z.string(),
+    reason: z.string(),
+    /** What would happen (a diff for edits). */
+    preview: z.string().optional(),
+    /** The flag or rule that would allow it without a question. */
+    remedy: z.string().optional(),
+    /** The question of ask_user, whose answer travels with the decision. */
+    question: z.string().optional(),
+  }),
+  "permission.resolved": z.object({
+    turnId,
+    requestId: z.string(),
+    decision: z.enum(["allow", "deny"]),
+    decidedBy: z.string(),
+  }),
+  "tool.start": z.object({
+    turnId,
+    name: z.string(),
+    toolName: z.string(),
+    id: z.string(),
+    callId: z.string(),
+    /** The arguments as the model's JSON text. */
+    args: z.string(),
+    argsDigest: z.string(),
+  }),
+  "tool.result": z.object({
+    turnId,
+    name: z.string(),
+    toolName: z.string(),
+    id: z.string(),
+    callId: z.string(),
+    result: z.string(),
+    ok: z.boolean(),
+    /** Present when the call was never run. `denied`: by policy or for want of anyone to ask; `refused`: by the user. */
+    outcome: z.enum(["denied", "refused", "invalid", "cancelled"]).optional(),
+    /** Milliseconds. */
+    elapsed: z.number(),
+  }),
+  "turn.done": z.object({ ...writer, stats: turnStatsSchema }),
+  "turn.error": z.object({
+    ...writer,
+    message: z.string(),
+    code: z.string().optional(),
+    /** The next command to type. */
+    hint: z.string().optional(),
+  }),
+  "session.updated": z.object({ snapshot: sessionSnapshotSchema }),
+  "session.cancelled": z.object({
+    cancelled: z.number(),
+    turnId: z.string().optional(),
+    writerId: z.string().optional(),
+  }),
+} as const;
+
+export type EventKind = keyof typeof eventPayloadSchemas;
+export type EventPayload<K extends EventKind> = z.infer<(typeof eventPayloadSchemas)[K]>;
+
+/** `seq` is per session, starts at 1, +1 per event, stamped only in engine/event-log.ts. */
+export interface EventEnvelope<K extends EventKind = EventKind> {
+  readonly v: "3";
+  readonly event: K;
+  readonly daemonId: string;
+  readonly sessionId: string;
+  readonly seq: number;
+  /** ISO 8601, UTC. */
+  readonly ts: string;
+  readonly payload: EventPayload<K>;
+}
+
+/** Any event, discriminated by its kind. */
+export type OptaEvent = { [K in EventKind]: EventEnvelope<K> }[EventKind];
+
+/** What the answer to a permission request may be. */
+export const permissionAnswerSchema = z.enum(["allow", "deny"]);
+export type PermissionAnswer = z.infer<typeof permissionAnswerSchema>;

@@ -1,0 +1,59 @@
+// What a model server says about itself and its models, in the shapes that `opta status` and
+// `opta models --json` print and the daemon will serve (contracts/daemon-v3.md section 2, lmx shapes).
+import { z } from "zod";
+
+export const modelStateSchema = z.enum(["loaded", "loading", "quarantined", "on-disk"]);
+
+export const modelInfoSchema = z.object({
+  modelId: z.string(),
+  state: modelStateSchema,
+  /** Bytes in memory when loaded, on disk otherwise; null when the server does not say. */
+  sizeBytes: z.number().nullable(),
+  /** Tokens; null when the server does not say. */
+  contextLength: z.number().nullable(),
+});
+
+export const modelListSchema = z.object({
+  /** "host:port" of the server that answered. */
+  server: z.string(),
+  /** Loaded ones first, each group by id. */
+  models: z.array(modelInfoSchema),
+});
+
+export const serverStatusSchema = z.object({
+  /** "host:port" of the server that answered. */
+  server: z.string(),
+  kind: z.enum(["lmx", "openai"]),
+  version: z.string().nullable(),
+  /** True when a chat request would find a model. */
+  ready: z.boolean(),
+  /** How a chat request would travel. */
+  transport: z.enum(["websocket", "sse"]),
+  loadedModels: z.array(z.string()),
+  memory: z.object({ totalBytes: z.number(), usedBytes: z.number() }).nullable(),
+  /** Milliseconds from the first byte sent to the probe's answer. */
+  latencyMs: z.number(),
+  /** Every candidate that was probed, with its outcome in words. */
+  candidates: z.array(z.object({ server: z.string(), outcome: z.string() })),
+});
+
+export const loadResultSchema = z.discriminatedUnion("status", [
+  z.object({
+    status: z.literal("loaded"),
+    modelId: z.string(),
+    memoryBytes: z.number().nullable(),
+    loadTimeMs: z.number().nullable(),
+  }),
+  z.object({
+    status: z.literal("download-required"),
+    modelId: z.string(),
+    sizeBytes: z.number().nullable(),
+    confirmationToken: z.string(),
+  }),
+  z.object({ status: z.literal("downloading"), modelId: z.string(), downloadId: z.string() }),
+]);
+
+export type ModelInfo = z.infer<typeof modelInfoSchema>;
+export type ModelList = z.infer<typeof modelListSchema>;
+export type ServerStatus = z.infer<typeof serverStatusSchema>;
+export type LoadResult = z.infer<typeof loadResultSchema>;

@@ -1,0 +1,66 @@
+// A conversation bound to a workspace, as it lies in sessions/<id>.json: the superset of what the CLI, the
+// existing Node client and the ecosystem document write (contracts/daemon-v3.md section 7).
+import { z } from "zod";
+import { messageSchema } from "./message.ts";
+
+/** Session ids become file names: this charset and nothing else (contracts/daemon-v3.md section 2). */
+export const sessionIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, "a session id has 1 to 64 of A-Z a-z 0-9 _ -");
+
+/** Everything optional that some writer leaves out; loose, so that unknown fields survive a rewrite. */
+export const sessionFileSchema = z.looseObject({
+  id: sessionIdSchema,
+  title: z.string(),
+  messages: z.array(messageSchema),
+  metadata: z.looseObject({
+    workspace: z.string(),
+    model: z.string(),
+    /** ISO 8601, UTC; so are all times here. */
+    createdAt: z.string(),
+    updatedAt: z.string(),
+  }),
+  created: z.string(),
+  updated: z.string(),
+  model: z.string(),
+  cwd: z.string(),
+  tags: z.array(z.string()),
+  toolCallCount: z.number(),
+  compacted: z.boolean(),
+  /** The seq of the session's last event; the next event continues from it. */
+  seq: z.number(),
+});
+
+export const sessionSummarySchema = z.object({
+  sessionId: sessionIdSchema,
+  title: z.string(),
+  workspace: z.string(),
+  model: z.string(),
+  createdAt: z.string(),
+  updatedAt: z.string(),
+  messageCount: z.number(),
+});
+
+export const sessionSnapshotSchema = z.object({
+  sessionId: sessionIdSchema,
+  model: z.string(),
+  title: z.string(),
+  createdAt: z.string(),
+  updatedAt: z.string(),
+  activeTurnId: z.string().optional(),
+  queuedTurns: z.number(),
+  toolCallCount: z.number(),
+  writerCount: z.number(),
+});
+
+export type SessionFile = z.infer<typeof sessionFileSchema>;
+export type SessionSummary = z.infer<typeof sessionSummarySchema>;
+export type SessionSnapshot = z.infer<typeof sessionSnapshotSchema>;
+
+/** A session's title from its first prompt: its first line, at most 60 characters; never a model call. */
+export function titleFromPrompt(prompt: string): string {
+  const line = prompt.trim().split(/\r?\n/, 1)[0]?.replace(/\s+/g, " ").trim() ?? "";
+  const characters = [...line];
+  if (characters.length <= 60) return line || "untitled";
+  return `${characters.slice(0, 59).join("").trimEnd()}…`;
+}

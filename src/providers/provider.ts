@@ -1,0 +1,92 @@
+// The contract of a provider: something that turns a list of messages into a stream of text, thinking and
+// tool calls. Every implementation passes test/contracts/provider.ts.
+import type { Message } from "../protocol/message.ts";
+import type { ErrorCode } from "../protocol/error.ts";
+import type { ModelList, ServerStatus, LoadResult } from "../protocol/model.ts";
+
+/** A tool as the model sees it. `parameters` is JSON schema. */
+export interface ToolSchema {
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    readonly description: string;
+    readonly parameters: Readonly<Record<string, unknown>>;
+  };
+}
+
+export interface ChatRequest {
+  /** The id as the server spells it (see `connect`). */
+  readonly model: string;
+  readonly messages: readonly Message[];
+  /** Sorted by name and the same in every request of a session. */
+  readonly tools: readonly ToolSchema[];
+  /** Always sent: LMX never reports "length" in a stream (contract 7a row 8). */
+  readonly maxTokens: number;
+}
+
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+/** One whole tool call, its fragments gathered; `arguments` is the model's text, "{}" where it wrote none. */
+export interface ProviderToolCall {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+
+export type ProviderEvent =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "thinking"; readonly text: string }
+  | { readonly type: "tool_call"; readonly call: ProviderToolCall }
+  /** Something the user should see while waiting: a wait for Retry-After, a fall back to SSE. */
+  | { readonly type: "progress"; readonly message: string }
+  | {
+      readonly type: "done";
+      readonly finishReason: "stop" | "tool_calls" | "length";
+      readonly usage: Usage | null;
+    }
+  | {
+      readonly type: "error";
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly hint?: string | undefined;
+    };
+
+/** The model a session will use, spelt as the server spells it. */
+export interface ResolvedModel {
+  readonly model: string;
+  /** Tokens; null when the server does not say. */
+  readonly contextLength: number | null;
+  /** For messages: "localhost:1234". */
+  readonly server: string;
+}
+
+export interface Provider {
+  /** "lmx", and later "openai", "anthropic". */
+  readonly id: string;
+  /**
+   * Finds the server and the model. Starts probe, model look-up and WebSocket handshake together, so that
+   * the chat request leaves after one round trip; a second call with the same model reuses what the first found.
+   * @param wanted a model id, its tail, or undefined for the only (else the first routable) loaded one.
+   * @throws OptaError lmx-connection-refused | no-model-loaded | model-not-found | auth-failed
+   */
+  connect(wanted: string | undefined, signal: AbortSignal): Promise<ResolvedModel>;
+  /**
+   * One model request. Never throws once called: the last event is `done` or `error`, exactly one of them;
+   * an abort ends the stream without either and closes the connection at once.
+   * Tool calls come only after the stream proved complete: a half call is never yielded.
+   */
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<ProviderEvent>;
+  /** @throws OptaError lmx-connection-refused | auth-failed */
+  status(signal: AbortSignal): Promise<ServerStatus>;
+  /** @throws OptaError lmx-connection-refused | auth-failed */
+  models(signal: AbortSignal): Promise<ModelList>;
+  /** Loads a model and waits until it is routable; never posts twice for one load (contract 7a row 17). */
+  load(modelId: string, signal: AbortSignal): Promise<LoadResult>;
+  /** @throws OptaError model-not-found */
+  unload(modelId: string, signal: AbortSignal): Promise<{ freedBytes: number | null }>;
+  /** Closes sockets that wait for the next request. */
+  close(): void;
+}

@@ -1,0 +1,63 @@
+// The contract of a tool. A tool says what it would touch (effects) and does it (run); whether it may is
+// decided elsewhere, by one policy. A tool never asks, prints or reads configuration of its own accord.
+import type { z } from "zod";
+import type { Effect } from "../protocol/permission.ts";
+
+/** What the model gets back. `ok: false` is a failure the model can act on; a throw is a defect of ours. */
+export interface ToolResult {
+  readonly ok: boolean;
+  /** Already capped (see output-cap.ts); exactly what the model reads. */
+  readonly text: string;
+}
+
+/** What a tool may use while it runs; made by the engine for each call. */
+export interface ToolContext {
+  /** The session's workspace: absolute, symbolic links resolved. Relative paths start here. */
+  readonly workspace: string;
+  /** A 0700 directory of this session for output that is too long for the model; made on first use by the tool. */
+  readonly outputDirectory: string;
+  /** Unique within the session; names output files. */
+  readonly callId: string;
+  /** What the model has read so far, so that an edit of a file that changed since is refused. Lives as long as the session. */
+  readonly files: FileLedger;
+  /** The answer the user gave with the permission (ask_user), if any. */
+  readonly answer?: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** A tool as the engine sees it. `Args` is the parsed form of `parameters`. */
+export interface Tool<Args = unknown> {
+  readonly name: string;
+  /** For the model: short, because every byte is sent with every request. */
+  readonly description: string;
+  readonly parameters: z.ZodType<Args>;
+  /** True when calls have no side effects, so that several of one step may run at once. */
+  readonly readOnly: boolean;
+  /**
+   * What the call would touch. Resolves symbolic links; throws nothing: a path that cannot be resolved is
+   * named as given and `run` reports it.
+   */
+  effects(args: Args, workspace: string): Promise<readonly Effect[]>;
+  /**
+   * For a question to the user: what would happen, as text (a unified diff for edits). Undefined when the
+   * arguments say it all.
+   */
+  preview?(args: Args, context: Pick<ToolContext, "workspace">): Promise<string | undefined>;
+  run(args: Args, context: ToolContext): Promise<ToolResult>;
+}
+
+/** Identity of a file's content when the model last saw it. */
+export interface FileStamp {
+  readonly sizeBytes: number;
+  readonly modifiedNs: bigint;
+  /** Bun.hash over the bytes. */
+  readonly hash: bigint;
+}
+
+/** Absolute resolved path -> what the model last saw there. */
+export type FileLedger = Map<string, FileStamp>;
+
+/** Keeps a tool's argument type together with its schema, then forgets it for the list. */
+export function defineTool<Args>(tool: Tool<Args>): Tool {
+  return tool as Tool;
+}
