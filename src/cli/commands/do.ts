@@ -1,0 +1,149 @@
+// `opta do`: one task, one turn, then exit. Puts the pieces together: the task, the session, the surface.
+import { realpath } from "node:fs/promises";
+import { resolve } from "node:path";
+import { writeFileAtomic } from "../../base/atomic-file.ts";
+import type { Client } from "../../client/client.ts";
+import { OptaError } from "../../protocol/error.ts";
+import type { TurnStats } from "../../protocol/operations.ts";
+import { permissionModes, type PermissionMode } from "../../protocol/permission.ts";
+import { defineCommand, type CommandContext } from "../command.ts";
+import type { Io } from "../output/io.ts";
+import { runTurnToEnd } from "../run-turn.ts";
+import { readTask } from "../task-input.ts";
+import { createJsonSurface, createTextSurface } from "../turn-surface.ts";
+
+const flags = {
+  model: { type: "string", alias: "m", valueHint: "ID", description: "the model to use" },
+  device: { type: "string", valueHint: "HOST[:PORT]", description: "the model server to use" },
+  mode: { type: "enum", options: permissionModes, description: "what may happen without asking" },
+  auto: { type: "boolean", description: "allow writes in the workspace; short for --mode auto" },
+  dangerous: { type: "boolean", description: "allow everything your rules do not deny" },
+  yolo: { type: "boolean", description: "the same as --dangerous" },
+  format: {
+    type: "enum",
+    alias: "f",
+    options: ["text", "json"],
+    default: "text",
+    description: "the answer as text, or every event as a JSON line",
+  },
+  quiet: { type: "boolean", alias: "q", description: "no progress on stderr" },
+  output: { type: "string", alias: "o", valueHint: "FILE", description: "write the answer there too" },
+  resume: { type: "string", valueHint: "ID", description: "go on with that session" },
+  continue: { type: "boolean", description: "go on with this directory's last session" },
+  cwd: { type: "string", valueHint: "DIR", description: "work there (default: here)" },
+  "max-steps": {
+    type: "integer",
+    valueHint: "N",
+    minimum: 1,
+    maximum: 1000,
+    description: "model requests before giving up (default: 60)",
+  },
+} as const;
+
+type Context = CommandContext<typeof flags>;
+
+export const command = defineCommand({
+  name: "do",
+  summary: "work on a task in this directory, then exit",
+  args: flags,
+  positionals: [{ name: "task", description: "what to do; - reads it from stdin", variadic: true }],
+  examples: [
+    'opta do "why does the login test fail?"',
+    'opta do --auto "rename getUser to loadUser everywhere"',
+    'git diff | opta do "review this change"',
+    'opta do --continue "now add a test for it"',
+    'opta do -f json "list the exported functions" | jq -r .event',
+  ],
+  async run(context) {
+    const { args, io } = context;
+    // Read at once, so that a missing task is reported before anything is started.
+    const task = await readTask(context.rest, io);
+    if (task.ignoredPipe && io.isTerminal(2)) {
+      io.stderr.write("opta: stdin is open but silent, so it is not read (use - to wait for it)\n");
+    }
+    const permissionMode = chosenMode(context);
+    const client = await context.connect({ device: args.device, model: args.model });
+    const { sessionId, afterSeq } = await openSession(client, context);
+    const surface =
+      args.format === "json" ? createJsonSurface(io) : createTextSurface(io, { quiet: args.quiet });
+    const { exitCode, stats } = await runTurnToEnd({
+      client,
+      io,
+      surface,
+      afterSeq,
+      submit: {
+        sessionId,
+        clientId: "opta-do",
+        writerId: "opta-do",
+        content: task.task,
+        mode: "do",
+        overrides: {
+          ...(args.model === undefined ? {} : { model: args.model }),
+          ...(permissionMode === undefined ? {} : { permissionMode }),
+          ...(args["max-steps"] === undefined ? {} : { maxSteps: args["max-steps"] }),
+        },
+      },
+    });
+    if (stats && args.output !== undefined) await saveAnswer(args.output, surface.answer());
+    if (stats && args.format === "text" && !args.quiet) writeSummary(io, stats, sessionId);
+    return exitCode;
+  },
+});
+
+/** @throws OptaError usage when two flags contradict each other */
+function chosenMode({ args }: Context): PermissionMode | undefined {
+  const dangerous = args.dangerous || args.yolo;
+  const chosen = [
+    ...(args.mode === undefined ? [] : [args.mode]),
+    ...(args.auto ? (["auto"] as const) : []),
+    ...(dangerous ? (["dangerous"] as const) : []),
+  ];
+  if (new Set(chosen).size > 1) {
+    throw new OptaError("usage", `choose one mode, not ${chosen.join(" and ")}`, "opta help do");
+  }
+  return chosen[0];
+}
+
+async function openSession(
+  client: Client,
+  { args }: Context,
+): Promise<{ sessionId: string; afterSeq: number }> {
+  const workspace = resolve(args.cwd ?? ".");
+  const resumed = args.resume ?? (args.continue ? await lastSession(client, workspace) : undefined);
+  if (resumed === undefined) {
+    const created = await client.call("session.create", {
+      metadata: { workspace },
+      ...(args.model === undefined ? {} : { model: args.model }),
+    });
+    return { sessionId: created.sessionId, afterSeq: 0 };
+  }
+  await client.call("session.resume", { sessionId: resumed });
+  const { seq } = await client.call("session.get", { sessionId: resumed });
+  return { sessionId: resumed, afterSeq: seq };
+}
+
+/** @throws OptaError not-found when the directory has no session yet */
+async function lastSession(client: Client, workspace: string): Promise<string> {
+  const real = await realpath(workspace).catch(() => workspace);
+  const { sessions } = await client.call("session.list", { workspace: real, limit: 1 });
+  const last = sessions[0];
+  if (last) return last.sessionId;
+  throw new OptaError("not-found", `no session in ${real} to continue`, 'opta do "…" starts one');
+}
+
+/** Whole or not at all: a script that reads the file never sees half an answer. */
+async function saveAnswer(path: string, answer: string): Promise<void> {
+  const text = answer.endsWith("\n") || answer === "" ? answer : `${answer}\n`;
+  await writeFileAtomic(resolve(path), new TextEncoder().encode(text));
+}
+
+function writeSummary(io: Io, stats: TurnStats, sessionId: string): void {
+  if (!io.isTerminal(2)) return;
+  const parts = [
+    `${stats.steps} ${stats.steps === 1 ? "step" : "steps"}`,
+    `${stats.toolCalls} ${stats.toolCalls === 1 ? "tool call" : "tool calls"}`,
+    `${(stats.elapsed / 1000).toFixed(1)} s`,
+    `session ${sessionId}`,
+  ];
+  io.stderr.write(`${io.style(2).dim(parts.join(" · "))}\n`);
+}

@@ -1,0 +1,41 @@
+// What a command is given besides its arguments. Settings and the engine are loaded when a command first asks
+// for them, so that help, version and completions read no file and open no connection.
+import type { Client } from "../client/client.ts";
+import type { Environment } from "../config/environment.ts";
+import type { CommandContext } from "./command.ts";
+import type { Io } from "./output/io.ts";
+
+export interface ContextParts extends Pick<
+  CommandContext,
+  "io" | "environment" | "loadConfig" | "connect"
+> {
+  /** Closes the clients that were made. */
+  close(): Promise<void>;
+}
+
+export function createContextParts(given: {
+  readonly io: Io;
+  readonly environment: Environment;
+}): ContextParts {
+  const clients: Client[] = [];
+  const { io, environment } = given;
+  const loadConfig: CommandContext["loadConfig"] = async (flags = {}) => {
+    const { loadConfig: load } = await import("../config/load.ts");
+    return load({ environment, flags });
+  };
+  return {
+    io,
+    environment,
+    loadConfig,
+    async connect(flags) {
+      const loaded = await loadConfig(flags);
+      const { connect } = await import("../client/connect.ts");
+      const client = await connect({ ...loaded, environment });
+      clients.push(client);
+      return client;
+    },
+    async close() {
+      await Promise.all(clients.map((client) => client.close()));
+    },
+  };
+}

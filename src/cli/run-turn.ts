@@ -1,0 +1,157 @@
+// One turn seen through: submit it, show its events, answer its questions, turn Ctrl+C into a cancel, and
+// come back with the exit code. Knows the contract of a client and nothing behind it.
+import type { Client } from "../client/client.ts";
+import { exitCodeOf, exitCodes, toOptaError } from "../protocol/error.ts";
+import type { EventPayload, OptaEvent } from "../protocol/event.ts";
+import type { OperationParams } from "../protocol/operations.ts";
+import { stripEscapes } from "../base/terminal-text.ts";
+import { OutputClosed, type Io } from "./output/io.ts";
+import { createPermissionPrompt, type Answer } from "./permission-prompt.ts";
+import { callSummary, type TurnSurface } from "./turn-surface.ts";
+
+export interface RunTurnOptions {
+  readonly client: Client;
+  readonly io: Io;
+  readonly surface: TurnSurface;
+  readonly submit: OperationParams<"turn.submit">;
+  /** The seq of the session's last event before this turn. */
+  readonly afterSeq: number;
+}
+
+export interface TurnEnd {
+  readonly exitCode: number;
+  /** Undefined when the turn ended with an error. */
+  readonly stats: EventPayload<"turn.done">["stats"] | undefined;
+}
+
+/** Who decides here, as the session's record will name it. */
+const decidedBy = "opta do";
+
+/** Runs the turn to its end. Errors of the turn are printed here; those of the call are thrown (OptaError). */
+export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
+  const { client, submit } = options;
+  const { sessionId } = submit;
+  const following = new AbortController();
+  const events = client.events(sessionId, { afterSeq: options.afterSeq, signal: following.signal });
+  const cancel = () => {
+    client.call("turn.cancel", { sessionId }).catch(() => undefined); // a session that just closed is cancelled
+  };
+  const stopListening = onInterrupt(cancel);
+  const questions = createQuestions(options);
+  try {
+    const { turnId } = await client.call("turn.submit", submit);
+    for await (const event of events) {
+      showUntilClosed(options.surface, event, cancel);
+      if (event.event === "permission.request") questions.answer(event.payload);
+      if (event.event === "tool.result") questions.noteDenied(event.payload);
+      if (event.event === "turn.done" && event.payload.turnId === turnId) {
+        return endDone(event.payload.stats, questions, options);
+      }
+      if (event.event === "turn.error" && event.payload.turnId === turnId) {
+        return endFailed(event.payload, options);
+      }
+    }
+    return { exitCode: exitCodes.error.exit, stats: undefined };
+  } finally {
+    stopListening();
+    following.abort();
+  }
+}
+
+/** A reader of stdout that goes away (`opta do … | head -1`) cancels the turn. */
+function showUntilClosed(surface: TurnSurface, event: OptaEvent, cancel: () => void): void {
+  try {
+    surface.show(event);
+  } catch (thrown) {
+    if (!(thrown instanceof OutputClosed)) throw thrown;
+    cancel();
+  }
+}
+
+function endDone(
+  stats: EventPayload<"turn.done">["stats"],
+  questions: ReturnType<typeof createQuestions>,
+  { io }: RunTurnOptions,
+): TurnEnd {
+  if (stats.deniedCalls > 0) {
+    io.stderr.write(questions.report());
+    return { exitCode: exitCodes.denied.exit, stats };
+  }
+  if (stats.finishReason === "length") {
+    io.stderr.write(`opta: the answer was cut at the model's output limit\nopta do --continue "go on"\n`);
+    return { exitCode: exitCodes.limit.exit, stats };
+  }
+  return { exitCode: exitCodes.done.exit, stats };
+}
+
+function endFailed(error: EventPayload<"turn.error">, { io }: RunTurnOptions): TurnEnd {
+  io.stderr.write(`opta: ${stripEscapes(error.message)}\n`);
+  if (error.hint !== undefined) io.stderr.write(`${stripEscapes(error.hint)}\n`);
+  return { exitCode: exitCodeOf(error.code ?? "internal"), stats: undefined };
+}
+
+/** Answers questions: a person's word on a terminal, a denial at once where there is none. */
+function createQuestions({ client, io, submit }: RunTurnOptions) {
+  const attended = io.isTerminal(0) && io.isTerminal(2);
+  const prompt = attended ? createPermissionPrompt(io) : undefined;
+  const denied: string[] = [];
+  const remedies = new Set<string>();
+  let asking: Promise<void> = Promise.resolve();
+
+  async function decide(request: EventPayload<"permission.request">): Promise<void> {
+    const answer = prompt ? await prompt.ask(request) : unattendedAnswer(request);
+    if (answer.unattended && request.remedy !== undefined) remedies.add(request.remedy);
+    await client.call("permission.resolve", {
+      sessionId: submit.sessionId,
+      requestId: request.requestId,
+      decidedBy,
+      ...answer,
+    });
+  }
+
+  return {
+    /** Questions are asked one at a time, in the order they came. */
+    answer(request: EventPayload<"permission.request">): void {
+      asking = asking.then(() =>
+        decide(request).catch((thrown: unknown) => {
+          io.stderr.write(`opta: ${toOptaError(thrown).message}\n`);
+        }),
+      );
+    },
+    noteDenied(result: EventPayload<"tool.result">): void {
+      if (result.outcome !== "denied") return;
+      denied.push(`${result.name}: ${firstLine(result.result)}`);
+      if (result.remedy !== undefined) remedies.add(result.remedy);
+    },
+    report(): string {
+      const lines = [
+        `opta: denied, so not done:`,
+        ...denied.map((line) => `  ${stripEscapes(line)}`),
+        ...(remedies.size === 0 ? [] : ["to allow it:", ...[...remedies].map((each) => `  ${each}`)]),
+      ];
+      return `${lines.join("\n")}\n`;
+    },
+  };
+}
+
+function unattendedAnswer(request: EventPayload<"permission.request">): Answer {
+  const what = callSummary(JSON.stringify(request.args), 200);
+  return {
+    decision: "deny",
+    unattended: true,
+    reason: `${what}: ${request.reason}, and there is no terminal to ask on`,
+  };
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0] ?? "";
+}
+
+/** Ctrl+C, a closed terminal and `kill` all cancel the turn, which then ends in its own order. */
+function onInterrupt(cancel: () => void): () => void {
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, cancel);
+  return () => {
+    for (const signal of signals) process.off(signal, cancel);
+  };
+}

@@ -1,0 +1,120 @@
+// What a turn looks like from outside: the answer on stdout as it comes, or with `-f json` every event as a
+// line; what opta is doing on stderr, and only when somebody watches. A surface is fed events and asks
+// nothing of the engine.
+import { createEscapeStripper, stripEscapes } from "../base/terminal-text.ts";
+import type { OptaEvent } from "../protocol/event.ts";
+import type { Io } from "./output/io.ts";
+
+export interface TurnSurface {
+  show(event: OptaEvent): void;
+  /** Text of the last step: the answer, once the turn is done. */
+  answer(): string;
+  /** Ends an unfinished line, so that what is printed next begins on its own. */
+  finishLine(): void;
+}
+
+/** One envelope per line, byte for byte what happened. */
+export function createJsonSurface(io: Io): TurnSurface {
+  const collector = createAnswerCollector();
+  return {
+    show(event) {
+      collector.show(event);
+      io.stdout.write(`${JSON.stringify(event)}\n`);
+    },
+    answer: collector.answer,
+    finishLine: () => undefined,
+  };
+}
+
+/** The answer as text; tool calls as short lines on stderr unless `quiet`. */
+export function createTextSurface(io: Io, options: { readonly quiet: boolean }): TurnSurface {
+  const collector = createAnswerCollector();
+  const watched = io.isTerminal(2) && !options.quiet;
+  const style = io.style(2);
+  // To a pipe or a file text goes byte for byte; on a terminal a model must not move the cursor.
+  const stripper = io.isTerminal(1) ? createEscapeStripper() : undefined;
+  let lineOpen = false;
+
+  function writeAnswer(text: string): void {
+    const shown = stripper ? stripper.push(text) : text;
+    if (shown === "") return;
+    io.stdout.write(shown);
+    lineOpen = !shown.endsWith("\n");
+  }
+  function finishLine(): void {
+    if (lineOpen) io.stdout.write("\n");
+    lineOpen = false;
+  }
+  function note(text: string): void {
+    if (!watched) return;
+    finishLine();
+    io.stderr.write(`${text}\n`);
+  }
+
+  return {
+    show(event) {
+      collector.show(event);
+      switch (event.event) {
+        case "turn.token":
+          writeAnswer(event.payload.text);
+          break;
+        case "turn.progress":
+          note(style.dim(`  ${stripEscapes(event.payload.message ?? event.payload.phase)}`));
+          break;
+        case "tool.start":
+          finishLine();
+          note(`${style.dim("·")} ${event.payload.name} ${style.dim(callSummary(event.payload.args, io.columns()))}`);
+          break;
+        case "tool.result":
+          if (!event.payload.ok) note(style.red(`  ${lastLine(event.payload.result, io.columns())}`));
+          break;
+        case "turn.done":
+        case "turn.error":
+          finishLine();
+          break;
+        default:
+          break;
+      }
+    },
+    answer: collector.answer,
+    finishLine,
+  };
+}
+
+function createAnswerCollector() {
+  let parts: string[] = [];
+  return {
+    show(event: OptaEvent): void {
+      if (event.event === "turn.token") parts.push(event.payload.text);
+      if (event.event === "tool.start") parts = [];
+    },
+    answer: () => parts.join(""),
+  };
+}
+
+/** What a call is about, in one line: its first argument. */
+export function callSummary(args: string, columns: number): string {
+  const first = firstArgument(args);
+  const text = typeof first === "string" ? first : JSON.stringify(first ?? "");
+  return cut(stripEscapes(text).replace(/\s+/g, " "), columns);
+}
+
+function firstArgument(args: string): unknown {
+  try {
+    const value: unknown = JSON.parse(args);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.values(value)[0];
+  } catch {
+    return args;
+  }
+}
+
+/** A failed command says how at its end; the reason of a refused call is its only line. */
+function lastLine(result: string, columns: number): string {
+  return cut(stripEscapes(result).trim().split("\n").at(-1) ?? "", columns);
+}
+
+function cut(text: string, columns: number): string {
+  const room = Math.max(20, columns - 20);
+  return text.length <= room ? text : `${text.slice(0, room - 1)}…`;
+}
