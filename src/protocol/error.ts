@@ -67,9 +67,16 @@ export function exitCodeOf(code: string): number {
   return exitCodes[isErrorCode(code) ? errorCodes[code].kind : "error"].exit;
 }
 
-/** Any thrown value as an OptaError; what is not ours becomes `internal`, without its stack. */
+/**
+ * Any thrown value as an OptaError. Errors of base/ that carry one of our codes (StorageError) keep code and
+ * hint; everything else becomes `internal`, without its stack.
+ */
 export function toOptaError(thrown: unknown): OptaError {
   if (thrown instanceof OptaError) return thrown;
+  if (thrown instanceof Error && "code" in thrown && isErrorCode(String(thrown.code))) {
+    const hint = "hint" in thrown && typeof thrown.hint === "string" ? thrown.hint : undefined;
+    return new OptaError(String(thrown.code) as ErrorCode, thrown.message, hint);
+  }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new OptaError("internal", message);
 }

@@ -20,6 +20,11 @@ export interface ToolContext {
   readonly callId: string;
   /** What the model has read so far, so that an edit of a file that changed since is refused. Lives as long as the session. */
   readonly files: FileLedger;
+  /**
+   * What the policy judged for this very call. Tools that touch files resolve their paths again and refuse
+   * one that is not among these (promises F4). The engine always sets it.
+   */
+  readonly effects?: readonly Effect[] | undefined;
   /** The answer the user gave with the permission (ask_user), if any. */
   readonly answer?: string | undefined;
   readonly signal: AbortSignal;
