@@ -1,0 +1,132 @@
+// What a command line would run, read with unbash (never executed): every simple command in it, however deep
+// in substitutions, lists and functions, for deny and ask rules; and its words when it is one plain command,
+// for allow rules. The two sides err in opposite directions: the list names rather too much, the plain form
+// rather too little. It knows no rules. Analysis is for good questions; only a sandbox is a boundary.
+import { forEachChild, parse } from "unbash";
+import type { Assignment, Command, SyntaxNode, Word, WordPart } from "unbash";
+import { isShell, isWrapper } from "./command-wrappers.ts";
+import { simpleCommandArgv } from "./simple-command.ts";
+
+/** Words of a command; undefined: known only when it runs (an expansion, a glob). */
+export type CommandWords = readonly (string | undefined)[];
+
+export interface CommandAnalysis {
+  /** The argument vector of a line that is one plain simple command, otherwise undefined. */
+  readonly simpleArgv: readonly string[] | undefined;
+  /** Every simple command of the line, and what wrappers such as `sudo` or `bash -c` would start. */
+  readonly commands: readonly CommandWords[];
+  /** False when the line may run commands that are not in the list. */
+  readonly complete: boolean;
+}
+
+/** Longer text is not read: a nesting bomb of this size parses in well under a second. */
+const maxAnalysedChars = 65_536;
+/** Shell text inside shell text: `bash -c "bash -c …"`. */
+const maxDepth = 8;
+/** Words of a wrapper's call at which a command may begin. */
+const maxWrapperWords = 256;
+
+/** Analyses a line for `/bin/bash -c`. Pure; never throws. */
+export function analyseCommand(line: string): CommandAnalysis {
+  const commands: CommandWords[] = [];
+  const complete = collectFromLine(line, commands, maxDepth);
+  return { simpleArgv: simpleCommandArgv(line), commands, complete };
+}
+
+/** Adds the commands of `line`; false when some may be missing. */
+function collectFromLine(line: string, commands: CommandWords[], depth: number): boolean {
+  if (line.length > maxAnalysedChars || depth === 0) return false;
+  let complete = true;
+  const visit = (node: SyntaxNode): void => {
+    if (node.type === "Script" && "errors" in node && (node.errors?.length ?? 0) > 0) {
+      complete = false;
+    }
+    if (node.type === "Word" && hidesSubstitution(node)) complete = false;
+    if (isUnparsedExpansion(node)) complete = false;
+    if (node.type === "Command" && !collectCommand(node, commands, depth)) complete = false;
+    forEachChild(node, visit);
+  };
+  try {
+    visit(parse(line));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return false; // nested deeper than the stack
+  }
+  return complete;
+}
+
+function collectCommand(command: Command, commands: CommandWords[], depth: number): boolean {
+  if (command.name === undefined) return true;
+  const words = [command.name, ...command.args].map(wordText);
+  commands.push(words);
+  const name = words[0];
+  if (name === undefined || !isWrapper(name)) return true;
+  let complete = collectWrapped(words, commands, depth);
+  const hereText = command.redirects.some(
+    ({ type }) => type === "HereDoc" || type === "HereString",
+  );
+  const readsInput = hereText || words.slice(1).every((word) => word?.startsWith("-") === true);
+  if (isShell(name) && readsInput) complete = false;
+  return complete;
+}
+
+/** What a wrapper starts: a command may begin at any of its words, and any word may be shell text. */
+function collectWrapped(words: CommandWords, commands: CommandWords[], depth: number): boolean {
+  const throughShell = words.some((word) => word !== undefined && isShell(word));
+  let complete = words.length <= maxWrapperWords;
+  for (let index = 1; index < Math.min(words.length, maxWrapperWords); index += 1) {
+    commands.push(words.slice(index));
+    const word = words[index];
+    if (word === undefined) {
+      if (throughShell) complete = false;
+    } else if (/[^\w./:,@%+=^-]/.test(word)) {
+      const known = collectFromLine(word, commands, depth - 1);
+      if (throughShell && !known) complete = false;
+    }
+  }
+  return complete;
+}
+
+/** The word as bash will pass it, or undefined when that is known only at run time. */
+function wordText(word: Word | Assignment): string | undefined {
+  if (word.type === "Assignment") {
+    if (word.value.type !== "Word" || word.index !== undefined) return undefined;
+    const value = wordText(word.value);
+    return value === undefined ? undefined : `${word.name}${word.append ? "+=" : "="}${value}`;
+  }
+  if (word.text.startsWith("~")) return undefined;
+  return word.parts === undefined || word.parts.every(isStatic) ? word.value : undefined;
+}
+
+function isStatic(part: WordPart): boolean {
+  switch (part.type) {
+    case "Literal":
+    case "SingleQuoted":
+    case "AnsiCQuoted":
+      return true;
+    case "DoubleQuoted":
+    case "LocaleString":
+      return part.parts.every((child) => child.type === "Literal");
+    default:
+      return false;
+  }
+}
+
+/** unbash takes a process substitution behind a digit, `1<(rm)`, for a plain word. */
+function hidesSubstitution(word: Word): boolean {
+  if (word.parts === undefined) return /[<>]\(/.test(word.text);
+  return word.parts.some((part) => part.type === "Literal" && /[<>]\(/.test(part.text));
+}
+
+function isUnparsedExpansion(node: SyntaxNode): boolean {
+  switch (node.type) {
+    case "CommandExpansion":
+    case "ProcessSubstitution":
+    case "ArithmeticCommandExpansion":
+      return node.script === undefined;
+    case "Unknown":
+      return true;
+    default:
+      return false;
+  }
+}
