@@ -1,0 +1,134 @@
+// The settings that hold now, and where each came from: flags > environment > the user's file > defaults.
+// On the hot path of `opta do`, so it costs one file read and no more. Repository configuration is not read:
+// it would be code from strangers (lesson 40).
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { OptaError } from "../protocol/error.ts";
+import type { Environment } from "./environment.ts";
+import {
+  configKeys,
+  findConfigKey,
+  isJsonObject,
+  type JsonObject,
+  parseSetting,
+  placeKey,
+  readKey,
+} from "./keys.ts";
+import { type Config, configSchema } from "./schema.ts";
+
+export type ConfigSource = "flag" | "environment" | "file" | "default";
+
+/** Dotted key -> value, for what the command line says: {"connection.port": 1235}. Undefined ones are ignored. */
+export type ConfigFlags = Readonly<Record<string, unknown>>;
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** The user's config.json, whether or not it exists. */
+  readonly path: string;
+  /** The root of everything opta keeps: settings, sessions, daemon. */
+  readonly directory: string;
+  /** For every setting, by dotted key. */
+  readonly sources: Readonly<Record<string, ConfigSource>>;
+}
+
+const environmentKeys: Readonly<Record<string, string>> = {
+  OPTA_HOST: "connection.host",
+  OPTA_PORT: "connection.port",
+  OPTA_MODEL: "model.default",
+  OPTA_ADMIN_KEY: "connection.adminKey",
+  OPTA_API_KEY: "connection.apiKey",
+};
+
+/**
+ * Reads and checks the settings. No file means defaults, and nothing is created.
+ * @throws OptaError config-invalid: a file that cannot be read or parsed, an unknown key, a value out of place
+ */
+export async function loadConfig(options: {
+  readonly environment: Environment;
+  readonly flags?: ConfigFlags | undefined;
+}): Promise<LoadedConfig> {
+  const directory = configDirectory(options.environment);
+  const path = join(directory, "config.json");
+  const file = await readConfigFile(path);
+  const given = readVariables(options.environment);
+  const flags = Object.entries(options.flags ?? {}).filter(([, value]) => value !== undefined);
+
+  let settings = file;
+  for (const { key, value } of given) settings = placeKey(settings, key, value);
+  for (const [key, value] of flags) settings = placeKey(settings, key, value);
+
+  const sourceOf = (key: string): ConfigSource => {
+    if (flags.some(([flag]) => flag === key)) return "flag";
+    if (given.some((variable) => variable.key === key)) return "environment";
+    return readKey(file, key) === undefined ? "default" : "file";
+  };
+  const parsed = configSchema.safeParse(settings);
+  if (!parsed.success) {
+    const { invalidConfigError } = await import("./problems.ts");
+    throw invalidConfigError(parsed.error.issues, settings, (key) => {
+      const variable = given.find((candidate) => candidate.key === key);
+      if (flags.some(([flag]) => flag === key)) return "command line";
+      return variable?.name ?? path;
+    });
+  }
+  const sources = Object.fromEntries(configKeys.map(({ key }) => [key, sourceOf(key)]));
+  return { config: parsed.data, path, directory, sources };
+}
+
+/**
+ * The root directory: $OPTA_CONFIG_DIR itself, else $XDG_CONFIG_HOME/opta, else ~/.config/opta, on macOS too
+ * (contracts/daemon-v3.md section 1). A relative XDG_CONFIG_HOME is ignored, as its specification demands.
+ */
+export function configDirectory(environment: Environment): string {
+  const { OPTA_CONFIG_DIR: own, XDG_CONFIG_HOME: shared } = environment.variables;
+  if (own !== undefined && own !== "") return resolve(own);
+  if (shared?.startsWith("/") === true) return join(shared, "opta");
+  return join(environment.home, ".config", "opta");
+}
+
+/** The file's object as it is, unchecked but for being JSON; {} when there is none. @throws OptaError config-invalid */
+export async function readConfigFile(path: string): Promise<JsonObject> {
+  const text = readText(path);
+  if (text === undefined) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    const { jsonSyntaxError } = await import("./problems.ts");
+    throw jsonSyntaxError(path, text);
+  }
+  if (isJsonObject(value)) return value;
+  throw new OptaError(
+    "config-invalid",
+    `${path}: must be a JSON object such as {"connection": {"host": "localhost"}}`,
+    `Correct the file in an editor, or remove it.`,
+  );
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT") return undefined;
+    const reason =
+      code === "EISDIR"
+        ? "is a directory, not a file"
+        : code === "EACCES"
+          ? "cannot be read: permission denied"
+          : error instanceof TypeError
+            ? "is not UTF-8 text"
+            : `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    throw new OptaError("config-invalid", `${path} ${reason}`, `ls -ld ${path}`);
+  }
+}
+
+/** The variables that are set, as values of their keys; an empty one counts as unset. */
+function readVariables({ variables }: Environment) {
+  return Object.entries(environmentKeys).flatMap(([name, key]) => {
+    const text = variables[name];
+    const known = findConfigKey(key);
+    if (text === undefined || text === "" || known === undefined) return [];
+    return [{ name, key, value: parseSetting(known, text) }];
+  });
+}
