@@ -1,6 +1,6 @@
 // Questions to the person at the terminal, on stderr: what would happen, then yes, no, or always for this
 // session. What was typed before the question appeared does not count as an answer.
-import { stripEscapes } from "../base/terminal-text.ts";
+import { stripTerminalText } from "../base/terminal-text.ts";
 import type { EventPayload } from "../protocol/event.ts";
 import type { OperationParams } from "../protocol/operations.ts";
 import type { Io } from "./output/io.ts";
@@ -27,10 +27,15 @@ export function createPermissionPrompt(io: Io): PermissionPrompt {
   const style = io.style(2);
 
   async function askQuestion(question: string): Promise<Answer> {
-    io.stderr.write(`\n${style.bold("opta asks:")} ${stripEscapes(question)}\n${style.dim("answer:")} `);
+    io.stderr.write(
+      `\n${style.bold("opta asks:")} ${stripTerminalText(question)}\n${style.dim("answer:")} `,
+    );
     const answer = (await lines.next())?.trim();
     if (answer) return { decision: "allow", answer };
-    return { decision: "deny", reason: "the user gave no answer; decide yourself or say what you need" };
+    return {
+      decision: "deny",
+      reason: "the user gave no answer; decide yourself or say what you need",
+    };
   }
 
   return {
@@ -41,7 +46,8 @@ export function createPermissionPrompt(io: Io): PermissionPrompt {
       for (;;) {
         io.stderr.write(`${style.bold("Allow?")} [y]es  [n]o  [a]lways in this session: `);
         const line = await lines.next();
-        if (line === undefined) return { decision: "deny", reason: "the terminal was closed", unattended: true };
+        if (line === undefined)
+          return { decision: "deny", reason: "the terminal was closed", unattended: true };
         switch (line.trim().toLowerCase()) {
           case "y":
           case "yes":
@@ -69,7 +75,7 @@ function describe(request: Request, io: Io): string {
 
 function shownPreview(preview: string, io: Io): string {
   const style = io.style(2);
-  const lines = stripEscapes(preview).trimEnd().split("\n");
+  const lines = stripTerminalText(preview).trimEnd().split("\n");
   const shown = lines.slice(0, previewLines).map((line) => {
     if (line.startsWith("+")) return style.green(line);
     if (line.startsWith("-")) return style.red(line);

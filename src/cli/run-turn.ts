@@ -4,7 +4,7 @@ import type { Client } from "../client/client.ts";
 import { exitCodeOf, exitCodes, toOptaError } from "../protocol/error.ts";
 import type { EventPayload, OptaEvent } from "../protocol/event.ts";
 import type { OperationParams } from "../protocol/operations.ts";
-import { stripEscapes } from "../base/terminal-text.ts";
+import { stripTerminalText } from "../base/terminal-text.ts";
 import { OutputClosed, type Io } from "./output/io.ts";
 import { createPermissionPrompt, type Answer } from "./permission-prompt.ts";
 import { callSummary, type TurnSurface } from "./turn-surface.ts";
@@ -78,15 +78,17 @@ function endDone(
     return { exitCode: exitCodes.denied.exit, stats };
   }
   if (stats.finishReason === "length") {
-    io.stderr.write(`opta: the answer was cut at the model's output limit\nopta do --continue "go on"\n`);
+    io.stderr.write(
+      `opta: the answer was cut at the model's output limit\nopta do --continue "go on"\n`,
+    );
     return { exitCode: exitCodes.limit.exit, stats };
   }
   return { exitCode: exitCodes.done.exit, stats };
 }
 
 function endFailed(error: EventPayload<"turn.error">, { io }: RunTurnOptions): TurnEnd {
-  io.stderr.write(`opta: ${stripEscapes(error.message)}\n`);
-  if (error.hint !== undefined) io.stderr.write(`${stripEscapes(error.hint)}\n`);
+  io.stderr.write(`opta: ${stripTerminalText(error.message)}\n`);
+  if (error.hint !== undefined) io.stderr.write(`${stripTerminalText(error.hint)}\n`);
   return { exitCode: exitCodeOf(error.code ?? "internal"), stats: undefined };
 }
 
@@ -126,8 +128,10 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
     report(): string {
       const lines = [
         `opta: denied, so not done:`,
-        ...denied.map((line) => `  ${stripEscapes(line)}`),
-        ...(remedies.size === 0 ? [] : ["to allow it:", ...[...remedies].map((each) => `  ${each}`)]),
+        ...denied.map((line) => `  ${stripTerminalText(line)}`),
+        ...(remedies.size === 0
+          ? []
+          : ["to allow it:", ...[...remedies].map((each) => `  ${each}`)]),
       ];
       return `${lines.join("\n")}\n`;
     },

@@ -1,7 +1,7 @@
 // What a turn looks like from outside: the answer on stdout as it comes, or with `-f json` every event as a
 // line; what opta is doing on stderr, and only when somebody watches. A surface is fed events and asks
 // nothing of the engine.
-import { createEscapeStripper, stripEscapes } from "../base/terminal-text.ts";
+import { createTerminalTextStripper, stripTerminalText } from "../base/terminal-text.ts";
 import type { OptaEvent } from "../protocol/event.ts";
 import type { Io } from "./output/io.ts";
 
@@ -32,7 +32,7 @@ export function createTextSurface(io: Io, options: { readonly quiet: boolean }):
   const watched = io.isTerminal(2) && !options.quiet;
   const style = io.style(2);
   // To a pipe or a file text goes byte for byte; on a terminal a model must not move the cursor.
-  const stripper = io.isTerminal(1) ? createEscapeStripper() : undefined;
+  const stripper = io.isTerminal(1) ? createTerminalTextStripper() : undefined;
   let lineOpen = false;
 
   function writeAnswer(text: string): void {
@@ -59,14 +59,17 @@ export function createTextSurface(io: Io, options: { readonly quiet: boolean }):
           writeAnswer(event.payload.text);
           break;
         case "turn.progress":
-          note(style.dim(`  ${stripEscapes(event.payload.message ?? event.payload.phase)}`));
+          note(style.dim(`  ${stripTerminalText(event.payload.message ?? event.payload.phase)}`));
           break;
         case "tool.start":
           finishLine();
-          note(`${style.dim("·")} ${event.payload.name} ${style.dim(callSummary(event.payload.args, io.columns()))}`);
+          note(
+            `${style.dim("·")} ${event.payload.name} ${style.dim(callSummary(event.payload.args, io.columns()))}`,
+          );
           break;
         case "tool.result":
-          if (!event.payload.ok) note(style.red(`  ${lastLine(event.payload.result, io.columns())}`));
+          if (!event.payload.ok)
+            note(style.red(`  ${lastLine(event.payload.result, io.columns())}`));
           break;
         case "turn.done":
         case "turn.error":
@@ -96,7 +99,7 @@ function createAnswerCollector() {
 export function callSummary(args: string, columns: number): string {
   const first = firstArgument(args);
   const text = typeof first === "string" ? first : JSON.stringify(first ?? "");
-  return cut(stripEscapes(text).replace(/\s+/g, " "), columns);
+  return cut(stripTerminalText(text).replace(/\s+/g, " "), columns);
 }
 
 function firstArgument(args: string): unknown {
@@ -111,7 +114,7 @@ function firstArgument(args: string): unknown {
 
 /** A failed command says how at its end; the reason of a refused call is its only line. */
 function lastLine(result: string, columns: number): string {
-  return cut(stripEscapes(result).trim().split("\n").at(-1) ?? "", columns);
+  return cut(stripTerminalText(result).trim().split("\n").at(-1) ?? "", columns);
 }
 
 function cut(text: string, columns: number): string {

@@ -87,6 +87,8 @@ export const eventPayloadSchemas = {
     ok: z.boolean(),
     /** Present when the call was never run. `denied`: by policy or for want of anyone to ask; `refused`: by the user. */
     outcome: z.enum(["denied", "refused", "invalid", "cancelled"]).optional(),
+    /** For a call that policy denied: the flag or rule that would have allowed it. */
+    remedy: z.string().optional(),
     /** Milliseconds. */
     elapsed: z.number(),
   }),

@@ -73,6 +73,14 @@ export const operations = {
       writerId: z.string(),
       content: z.string().min(1),
       mode: turnModeSchema,
+      /** For this turn only; what is absent comes from the session or the configuration. */
+      overrides: z
+        .object({
+          model: z.string().optional(),
+          permissionMode: permissionModeSchema.optional(),
+          maxSteps: z.number().int().min(1).optional(),
+        })
+        .optional(),
     }),
     result: z.object({ turnId: z.string(), queued: z.number() }),
   },

@@ -27,7 +27,12 @@ const flags = {
     description: "the answer as text, or every event as a JSON line",
   },
   quiet: { type: "boolean", alias: "q", description: "no progress on stderr" },
-  output: { type: "string", alias: "o", valueHint: "FILE", description: "write the answer there too" },
+  output: {
+    type: "string",
+    alias: "o",
+    valueHint: "FILE",
+    description: "write the answer there too",
+  },
   resume: { type: "string", valueHint: "ID", description: "go on with that session" },
   continue: { type: "boolean", description: "go on with this directory's last session" },
   cwd: { type: "string", valueHint: "DIR", description: "work there (default: here)" },

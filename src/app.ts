@@ -1,0 +1,39 @@
+// The composition root: the one place that knows every part and puts the engine together.
+import { join } from "node:path";
+import type { Config } from "./config/schema.ts";
+import type { Environment } from "./config/environment.ts";
+import { createEngine, type Engine } from "./engine/engine.ts";
+import { createLmxProvider } from "./providers/lmx/provider.ts";
+import { createSessionStore } from "./store/session-file.ts";
+import { createBuiltinTools } from "./tools/index.ts";
+
+export interface AppOptions {
+  readonly config: Config;
+  /** opta's own directory: ~/.config/opta. */
+  readonly directory: string;
+  readonly environment: Environment;
+  /** Names the process in every event. */
+  readonly daemonId: string;
+}
+
+export function createApp(options: AppOptions): Engine {
+  const { config, directory, environment } = options;
+  return createEngine({
+    daemonId: options.daemonId,
+    provider: createLmxProvider(config.connection),
+    tools: createBuiltinTools({
+      environment: environment.variables,
+      toolPath: environment.toolPath,
+      cacheDirectory: join(directory, "cache"),
+      searxngUrl: config.web.searxngUrl,
+      allowHosts: config.web.allowHosts,
+    }),
+    store: createSessionStore({ directory: join(directory, "sessions") }),
+    model: config.model.default,
+    permissions: config.permissions,
+    maxSteps: config.limits.maxSteps,
+    home: environment.home,
+    platform: process.platform,
+    now: () => new Date(),
+  });
+}

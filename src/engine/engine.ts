@@ -1,0 +1,327 @@
+// The engine: sessions and the operations on them. The same object serves a one-shot `opta do` and the
+// daemon; it knows no terminal, no HTTP and no configuration file.
+import { stat, realpath } from "node:fs/promises";
+import { createId } from "../base/ids.ts";
+import { OptaError } from "../protocol/error.ts";
+import type { OptaEvent } from "../protocol/event.ts";
+import { messageText, type Message } from "../protocol/message.ts";
+import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
+import type { Effect, PermissionMode, PermissionRule, Verdict } from "../protocol/permission.ts";
+import { titleFromPrompt } from "../protocol/session.ts";
+import type { Provider } from "../providers/provider.ts";
+import type { SessionStore } from "../store/session-store.ts";
+import type { Tool } from "../tools/tool.ts";
+import { createEventLog } from "./event-log.ts";
+import { completeHistory } from "./message-history.ts";
+import { judge } from "./permission-policy.ts";
+import { createSession, newSessionFile, type Session, type Turn } from "./session.ts";
+import { systemMessageText, userMessageText } from "./system-prompt.ts";
+import { toToolSchemas } from "./tool-schemas.ts";
+import { runTurn, type TurnContext } from "./turn.ts";
+import { readGitBranch, readProjectInstructions } from "./workspace-facts.ts";
+
+export interface EngineOptions {
+  readonly daemonId: string;
+  readonly provider: Provider;
+  readonly tools: readonly Tool[];
+  readonly store: SessionStore;
+  /** The model to use where neither session nor turn names one; undefined: the loaded one. */
+  readonly model: string | undefined;
+  readonly permissions: {
+    readonly mode: PermissionMode;
+    readonly rules: readonly PermissionRule[];
+  };
+  /** Model requests of one turn. */
+  readonly maxSteps: number;
+  readonly home: string;
+  readonly platform: string;
+  readonly now: () => Date;
+}
+
+export interface Engine {
+  /** @throws OptaError; params are taken as checked against the operations table. */
+  call<N extends OperationName>(
+    operation: N,
+    params: OperationParams<N>,
+    signal: AbortSignal,
+  ): Promise<OperationResult<N>>;
+  /** @throws OptaError not-found when the session is not open here | state-conflict for a bad cursor */
+  events(sessionId: string, afterSeq: number, signal: AbortSignal): AsyncIterable<OptaEvent>;
+  /** Cancels every turn, waits for what runs, frees locks and sockets. */
+  close(): Promise<void>;
+}
+
+type Handlers = {
+  readonly [N in OperationName]: (
+    params: OperationParams<N>,
+    signal: AbortSignal,
+  ) => Promise<OperationResult<N>>;
+};
+
+export function createEngine(options: EngineOptions): Engine {
+  const { provider, store, now } = options;
+  const log = createEventLog({ daemonId: options.daemonId, now });
+  const open = new Map<string, Session>();
+  const tools = new Map(options.tools.map((tool) => [tool.name, tool]));
+  const toolSchemas = toToolSchemas(options.tools);
+  const closing = new AbortController();
+
+  /** Connects while the session is being prepared; the turn asks again and gets the same answer, or error. */
+  function warm(model: string | undefined): void {
+    provider.connect(model, closing.signal).catch(() => undefined);
+  }
+
+  function sessionOf(sessionId: string): Session {
+    const session = open.get(sessionId);
+    if (session) return session;
+    throw new OptaError(
+      "not-found",
+      `session ${sessionId} is not open here`,
+      `opta do --resume ${sessionId} "…"`,
+    );
+  }
+
+  function judgeWith(context: {
+    readonly workspace: string;
+    readonly mode: PermissionMode;
+    readonly sessionRules: readonly PermissionRule[];
+    readonly readableDirectories: readonly string[];
+  }) {
+    return (tool: string, effects: readonly Effect[]): Verdict =>
+      judge({
+        tool,
+        effects,
+        rules: options.permissions.rules,
+        home: options.home,
+        ...context,
+      });
+  }
+
+  function turnContext(session: Session, turn: Turn, params: SubmitParams): TurnContext {
+    const workspace = session.file.metadata.workspace;
+    const outputDirectory = store.outputDirectory(session.id);
+    return {
+      turnId: turn.turnId,
+      session,
+      provider,
+      tools,
+      toolSchemas,
+      workspace,
+      outputDirectory,
+      maxSteps: params.overrides?.maxSteps ?? options.maxSteps,
+      signal: turn.abort.signal,
+      judge: judgeWith({
+        workspace,
+        mode: permissionModeOf(params, options.permissions.mode),
+        sessionRules: session.rules,
+        readableDirectories: [outputDirectory],
+      }),
+      counters: {
+        steps: 0,
+        promptTokens: 0,
+        completionTokens: 0,
+        toolCalls: 0,
+        deniedCalls: 0,
+        firstTokenMs: undefined,
+      },
+    };
+  }
+
+  async function submitTurn(params: SubmitParams) {
+    const session = sessionOf(params.sessionId);
+    const { file } = session;
+    const { workspace } = file.metadata;
+    const writer = {
+      turnId: `turn_${createId()}`,
+      clientId: params.clientId,
+      writerId: params.writerId,
+    };
+    const turn: Turn = {
+      ...writer,
+      content: params.content,
+      mode: params.mode,
+      abort: new AbortController(),
+    };
+    const wanted = params.overrides?.model ?? (file.model || options.model);
+    if (file.title === "") file.title = titleFromPrompt(params.content);
+    const position = session.enqueue(turn, async () => {
+      await runTurn(turn, turnContext(session, turn, params), {
+        connect: (signal) => provider.connect(wanted, signal),
+        systemMessage: async () => ({
+          role: "system",
+          content: systemMessageText(await readProjectInstructions(workspace)),
+        }),
+        userMessage: () => userMessage(params.content, workspace),
+      });
+    });
+    session.emit("turn.queued", { ...writer, queueSize: position, position });
+    return { turnId: turn.turnId, queued: position - 1 };
+  }
+
+  async function userMessage(content: string, workspace: string): Promise<Message> {
+    const facts = {
+      workspace,
+      platform: options.platform,
+      date: localDate(now()),
+      gitBranch: await readGitBranch(workspace),
+    };
+    return { role: "user", content: userMessageText(content, facts) };
+  }
+
+  const handlers: Handlers = {
+    async "session.create"(params) {
+      warm(params.model ?? options.model);
+      const id = params.sessionId ?? createId();
+      const existing = open.get(id);
+      if (existing) return existing.snapshot();
+      const workspace = await resolveWorkspace(params.metadata.workspace);
+      const lock = await store.lock(id);
+      const file = newSessionFile({
+        id,
+        workspace,
+        model: params.model ?? "",
+        title: params.title ?? "",
+        now: now(),
+      });
+      const session = createSession({ file, lock, store, log, now });
+      open.set(id, session);
+      session.emit("session.snapshot", { snapshot: session.snapshot(), messages: [] });
+      return session.snapshot();
+    },
+    async "session.resume"({ sessionId }) {
+      const existing = open.get(sessionId);
+      if (existing) return existing.snapshot();
+      const lock = await store.lock(sessionId);
+      try {
+        const loaded = await store.load(sessionId);
+        warm(loaded.model || options.model);
+        const workspace = await resolveWorkspace(loaded.metadata.workspace);
+        const file = {
+          ...loaded,
+          metadata: { ...loaded.metadata, workspace },
+          messages: completeHistory(loaded.messages),
+        };
+        const session = createSession({ file, lock, store, log, now });
+        open.set(sessionId, session);
+        return session.snapshot();
+      } catch (error) {
+        lock.release();
+        throw error;
+      }
+    },
+    async "session.get"({ sessionId }) {
+      return open.get(sessionId)?.file ?? (await store.load(sessionId));
+    },
+    async "session.list"({ limit, workspace, query }) {
+      const { sessions, corrupt } = await store.list();
+      const inWorkspace = sessions.filter(
+        (session) => !workspace || session.workspace === workspace,
+      );
+      const found = query ? await withText(inWorkspace, query) : inWorkspace;
+      return { sessions: found.slice(0, limit), corrupt };
+    },
+    async "session.delete"({ sessionId }) {
+      await store.delete(sessionId);
+      return { deleted: true };
+    },
+    "turn.submit": submitTurn,
+    async "turn.cancel"({ sessionId, turnId }) {
+      const cancelled = sessionOf(sessionId).cancel(turnId);
+      const count = cancelled.cancelledQueued + (cancelled.cancelledActive ? 1 : 0);
+      return { ok: true, cancelled: count, ...cancelled };
+    },
+    async "permission.resolve"({ sessionId, requestId, ...answer }) {
+      sessionOf(sessionId).permissions.resolve(requestId, answer);
+      return { ok: true, conflict: false };
+    },
+    async "permission.explain"(params) {
+      const tool = tools.get(params.tool);
+      if (!tool) {
+        const names = [...tools.keys()].toSorted().join(", ");
+        throw new OptaError("usage", `there is no tool named ${params.tool}`, `tools: ${names}`);
+      }
+      const workspace = await resolveWorkspace(params.workspace);
+      const args = tool.parameters.safeParse(params.args);
+      if (!args.success) {
+        const issue = args.error.issues[0];
+        throw new OptaError("usage", `${params.tool}: ${issue?.path.join(".")}: ${issue?.message}`);
+      }
+      return judgeWith({
+        workspace,
+        mode: params.mode ?? options.permissions.mode,
+        sessionRules: [],
+        readableDirectories: [],
+      })(tool.name, await tool.effects(args.data, workspace));
+    },
+    "lmx.status": (_params, signal) => provider.status(signal),
+    "lmx.models": (_params, signal) => provider.models(signal),
+    "lmx.load": ({ modelId }, signal) => provider.load(modelId, signal),
+    async "lmx.unload"({ modelId }, signal) {
+      const { freedBytes } = await provider.unload(modelId, signal);
+      return { modelId, freedBytes };
+    },
+  };
+
+  /** The sessions whose title or messages contain `query`, case-insensitively. */
+  async function withText<S extends { sessionId: string; title: string }>(
+    sessions: readonly S[],
+    query: string,
+  ): Promise<S[]> {
+    const needle = query.toLowerCase();
+    const found: S[] = [];
+    for (const session of sessions) {
+      const { messages } = await store.load(session.sessionId);
+      const said = messages.filter((message) => message.role !== "system").map(messageText);
+      if ([session.title, ...said].some((text) => text.toLowerCase().includes(needle))) {
+        found.push(session);
+      }
+    }
+    return found;
+  }
+
+  return {
+    call: (operation, params, signal) => handlers[operation](params, signal),
+    events(sessionId, afterSeq, signal) {
+      sessionOf(sessionId);
+      return log.subscribe(sessionId, afterSeq, signal);
+    },
+    async close() {
+      closing.abort();
+      await Promise.all([...open.values()].map((session) => session.close()));
+      provider.close();
+    },
+  };
+}
+
+type SubmitParams = OperationParams<"turn.submit">;
+
+/** A turn's own mode first; plan and review turns are read-only whatever the configuration says. */
+function permissionModeOf(params: SubmitParams, configured: PermissionMode): PermissionMode {
+  if (params.overrides?.permissionMode) return params.overrides.permissionMode;
+  switch (params.mode) {
+    case "plan":
+    case "research":
+      return "plan";
+    case "review":
+      return "review";
+    default:
+      return configured;
+  }
+}
+
+/** YYYY-MM-DD in local time: the user's today. */
+function localDate(time: Date): string {
+  const month = String(time.getMonth() + 1).padStart(2, "0");
+  return `${time.getFullYear()}-${month}-${String(time.getDate()).padStart(2, "0")}`;
+}
+
+/** @throws OptaError not-found when there is no such directory */
+async function resolveWorkspace(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) return realpath(path);
+  throw new OptaError(
+    "not-found",
+    `the workspace ${path} is not a directory`,
+    "name another: opta do --cwd DIR …",
+  );
+}

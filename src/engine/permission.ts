@@ -1,0 +1,71 @@
+// Questions to the user and their answers. A question is an event up and an operation down; the first
+// valid answer wins, and a turn that ends takes its open questions with it (denied). Whether to ask at all
+// is decided in permission-policy.ts.
+import { createId } from "../base/ids.ts";
+import { OptaError } from "../protocol/error.ts";
+import type { EventPayload } from "../protocol/event.ts";
+
+export interface PermissionAnswer {
+  readonly decision: "allow" | "deny";
+  readonly decidedBy: string;
+  readonly reason?: string | undefined;
+  /** Nobody could be asked. */
+  readonly unattended?: boolean | undefined;
+  readonly always?: boolean | undefined;
+  readonly answer?: string | undefined;
+}
+
+type Question = Omit<EventPayload<"permission.request">, "requestId">;
+
+export interface PermissionDesk {
+  /** Publishes the question and waits for its answer; an abort counts as a denial. */
+  ask(question: Question, signal: AbortSignal): Promise<PermissionAnswer>;
+  /** @throws OptaError not-found (no such request) | state-conflict (somebody answered before) */
+  resolve(requestId: string, answer: PermissionAnswer): void;
+}
+
+export interface PermissionEvents {
+  requested(payload: EventPayload<"permission.request">): void;
+  resolved(payload: EventPayload<"permission.resolved">): void;
+}
+
+/** Decided requests that are remembered, so that a late answer learns who was first. */
+const rememberedDecisions = 200;
+
+export function createPermissionDesk(events: PermissionEvents): PermissionDesk {
+  const open = new Map<string, (answer: PermissionAnswer) => void>();
+  const decidedBy = new Map<string, string>();
+
+  return {
+    ask(question, signal) {
+      const requestId = `perm_${createId()}`;
+      const { promise, resolve } = Promise.withResolvers<PermissionAnswer>();
+      const abandon = () => settle({ decision: "deny", decidedBy: "opta", reason: "cancelled" });
+      function settle(answer: PermissionAnswer): void {
+        open.delete(requestId);
+        signal.removeEventListener("abort", abandon);
+        decidedBy.set(requestId, answer.decidedBy);
+        const oldest = decidedBy.keys().next().value;
+        if (decidedBy.size > rememberedDecisions && oldest !== undefined) decidedBy.delete(oldest);
+        const { turnId } = question;
+        const { decision, decidedBy: by } = answer;
+        events.resolved({ turnId, requestId, decision, decidedBy: by });
+        resolve(answer);
+      }
+      open.set(requestId, settle);
+      events.requested({ ...question, requestId });
+      if (signal.aborted) abandon();
+      else signal.addEventListener("abort", abandon, { once: true });
+      return promise;
+    },
+    resolve(requestId, answer) {
+      const settle = open.get(requestId);
+      if (settle) return settle(answer);
+      const winner = decidedBy.get(requestId);
+      if (winner === undefined) {
+        throw new OptaError("not-found", `there is no permission request ${requestId}`);
+      }
+      throw new OptaError("state-conflict", `${requestId} was already decided by ${winner}`);
+    },
+  };
+}

@@ -1,0 +1,68 @@
+// One model request: stream it, tell what comes, and hand back what the model said as a whole. A step never
+// decides what happens next; that is the turn.
+import type { ChatRequest, ProviderEvent, ProviderToolCall, Usage } from "../providers/provider.ts";
+import { assertNever } from "../base/assert-never.ts";
+import type { TurnContext } from "./turn.ts";
+
+type ProviderFailure = Extract<ProviderEvent, { type: "error" }>;
+
+/** What one model request came to. `text` is byte for byte what was streamed, complete or not. */
+export interface StepResult {
+  readonly text: string;
+  readonly thinking: string;
+  readonly calls: readonly ProviderToolCall[];
+  readonly ending:
+    | { readonly kind: "done"; readonly finishReason: "stop" | "tool_calls" | "length" }
+    | { readonly kind: "failed"; readonly failure: ProviderFailure }
+    | { readonly kind: "aborted" };
+}
+
+export async function runStep(request: ChatRequest, turn: TurnContext): Promise<StepResult> {
+  const { session, turnId, signal } = turn;
+  const texts: string[] = [];
+  const thoughts: string[] = [];
+  const calls: ProviderToolCall[] = [];
+  let ending: StepResult["ending"] = { kind: "aborted" };
+
+  for await (const event of turn.provider.stream(request, signal)) {
+    switch (event.type) {
+      case "text":
+        turn.counters.firstTokenMs ??= performance.now();
+        texts.push(event.text);
+        session.emit("turn.token", { turnId, text: event.text });
+        break;
+      case "thinking":
+        turn.counters.firstTokenMs ??= performance.now();
+        thoughts.push(event.text);
+        session.emit("turn.thinking", { turnId, text: event.text });
+        break;
+      case "tool_call":
+        calls.push(event.call);
+        break;
+      case "progress":
+        session.emit("turn.progress", {
+          turnId,
+          phase: "waiting",
+          message: event.message,
+          provider: turn.provider.id,
+        });
+        break;
+      case "done":
+        countUsage(event.usage, turn);
+        ending = { kind: "done", finishReason: event.finishReason };
+        break;
+      case "error":
+        ending = { kind: "failed", failure: event };
+        break;
+      default:
+        assertNever(event);
+    }
+  }
+  if (signal.aborted) ending = { kind: "aborted" };
+  return { text: texts.join(""), thinking: thoughts.join(""), calls, ending };
+}
+
+function countUsage(usage: Usage | null, turn: TurnContext): void {
+  turn.counters.promptTokens += usage?.promptTokens ?? 0;
+  turn.counters.completionTokens += usage?.completionTokens ?? 0;
+}

@@ -1,0 +1,220 @@
+// A turn: the user's message, then steps until the model answers without asking for a tool. Bounded in
+// steps, cancellable at any point, saved after every step; it ends with exactly one of turn.done, turn.error.
+import { OptaError, toOptaError } from "../protocol/error.ts";
+import type { Message } from "../protocol/message.ts";
+import type { Effect, Verdict } from "../protocol/permission.ts";
+import type { TurnStats } from "../protocol/operations.ts";
+import type {
+  Provider,
+  ProviderToolCall,
+  ResolvedModel,
+  ToolSchema,
+} from "../providers/provider.ts";
+import type { Tool } from "../tools/tool.ts";
+import { outputReserveTokens } from "./context.ts";
+import { noAnswer, toolResultMessage } from "./message-history.ts";
+import type { Session, Turn } from "./session.ts";
+import { runStep, type StepResult } from "./step.ts";
+import { runToolCalls } from "./tool-call.ts";
+
+/** What the steps and tool calls of one turn share. */
+export interface TurnContext {
+  readonly turnId: string;
+  readonly session: Session;
+  readonly provider: Provider;
+  readonly tools: ReadonlyMap<string, Tool>;
+  readonly toolSchemas: readonly ToolSchema[];
+  /** Absolute, links resolved. */
+  readonly workspace: string;
+  readonly outputDirectory: string;
+  readonly maxSteps: number;
+  readonly signal: AbortSignal;
+  /** The policy, with the turn's mode and every rule in force. */
+  judge(tool: string, effects: readonly Effect[]): Verdict;
+  readonly counters: TurnCounters;
+}
+
+export interface TurnCounters {
+  steps: number;
+  promptTokens: number;
+  completionTokens: number;
+  toolCalls: number;
+  deniedCalls: number;
+  firstTokenMs: number | undefined;
+}
+
+export interface TurnOptions {
+  /** Asked once the turn starts; its failure ends the turn. */
+  readonly connect: (signal: AbortSignal) => Promise<ResolvedModel>;
+  /** The user's message as it will be sent. */
+  readonly userMessage: () => Promise<Message>;
+  /** The session's first message, for a session that has none. */
+  readonly systemMessage: () => Promise<Message>;
+}
+
+/** Runs the turn to its end; never throws. */
+export async function runTurn(
+  turn: Turn,
+  context: TurnContext,
+  options: TurnOptions,
+): Promise<void> {
+  const { session } = context;
+  const { turnId, writerId, clientId, mode } = turn;
+  const startedMs = performance.now();
+  session.emit("turn.start", { turnId, writerId, clientId, mode });
+  try {
+    const finishReason = await runSteps(context, options);
+    const stats = turnStats(context.counters, startedMs, finishReason);
+    session.emit("turn.done", { turnId, writerId, clientId, stats });
+  } catch (thrown) {
+    const error = toOptaError(thrown);
+    if (error.code === "cancelled") session.emit("session.cancelled", { cancelled: 1, turnId });
+    session.emit("turn.error", {
+      turnId,
+      writerId,
+      clientId,
+      message: error.message,
+      code: error.code,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    });
+  }
+}
+
+/**
+ * The loop. Every way out has saved the session, and left it so that the next turn can follow.
+ * @throws OptaError for every end but an answer
+ */
+async function runSteps(context: TurnContext, options: TurnOptions): Promise<"stop" | "length"> {
+  const { session, signal, counters } = context;
+  // The connection is under way while the prompt is put together and saved.
+  const connecting = options.connect(signal);
+  connecting.catch(() => undefined); // awaited below; this only says that it is handled
+  if (session.file.messages.length === 0) session.file.messages.push(await options.systemMessage());
+  session.file.messages.push(await options.userMessage());
+  await session.save();
+  const resolved = await endingIn(context, connecting);
+  session.file.model = session.file.metadata.model = resolved.model;
+
+  for (; counters.steps < context.maxSteps;) {
+    counters.steps += 1;
+    const step = await runStep(
+      {
+        model: resolved.model,
+        messages: session.file.messages,
+        tools: context.toolSchemas,
+        maxTokens: outputReserveTokens(resolved.contextLength),
+      },
+      context,
+    );
+    if (step.ending.kind !== "done") return await endBrokenStep(step, context);
+    if (step.calls.length === 0) {
+      session.file.messages.push(assistantMessage(step));
+      await session.save();
+      return step.ending.finishReason === "length" ? "length" : "stop";
+    }
+    session.file.messages.push(assistantMessage(step));
+    const results = await runToolCalls(step.calls, context);
+    session.file.toolCallCount += step.calls.length;
+    step.calls.forEach((call, index) => {
+      session.file.messages.push(toolResultMessage(call.id, results[index] ?? noAnswer));
+    });
+    if (signal.aborted) throw await endWithoutAnswer(context, cancelledError());
+    await session.save();
+  }
+  throw await endWithoutAnswer(
+    context,
+    new OptaError(
+      "step-limit",
+      `stopped after ${context.maxSteps} steps without an answer`,
+      'opta do --continue "go on"',
+    ),
+  );
+}
+
+/** A promise whose failure, or an abort while it waits, ends the turn before any answer. */
+async function endingIn<T>(context: TurnContext, promise: Promise<T>): Promise<T> {
+  try {
+    const value = await promise;
+    if (!context.signal.aborted) return value;
+  } catch (thrown) {
+    if (!context.signal.aborted) throw await endWithoutAnswer(context, toOptaError(thrown));
+  }
+  throw await endWithoutAnswer(context, cancelledError());
+}
+
+/** Closes the history with a stand-in for the answer, so that roles still alternate; saves; hands the error back. */
+async function endWithoutAnswer(context: TurnContext, error: OptaError): Promise<OptaError> {
+  context.session.file.messages.push({ role: "assistant", content: noAnswer, interrupted: true });
+  await context.session.save();
+  return error;
+}
+
+/** A step that was cut or cancelled: what came is kept and marked; its tool calls never happened. */
+async function endBrokenStep(step: StepResult, context: TurnContext): Promise<never> {
+  context.session.file.messages.push({
+    role: "assistant",
+    content: step.text === "" ? noAnswer : step.text,
+    ...thinkingField(step),
+    interrupted: true,
+  });
+  await context.session.save();
+  if (step.ending.kind !== "failed") throw cancelledError();
+  const { code, message, hint } = step.ending.failure;
+  throw new OptaError(code, message, hint);
+}
+
+function cancelledError(): OptaError {
+  return new OptaError("cancelled", "Turn cancelled", 'opta do --continue "go on"');
+}
+
+/** Replayed exactly as received. Arguments that are no JSON would break a server's template, so they go as {}. */
+function assistantMessage(step: StepResult): Message {
+  const calls = step.calls.map((call) => ({
+    id: call.id,
+    type: "function" as const,
+    function: { name: call.name, arguments: sendableArguments(call) },
+  }));
+  return {
+    role: "assistant",
+    content: step.text,
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
+    ...thinkingField(step),
+  };
+}
+
+/** Kept in the file apart from the answer; providers send only the fields of the wire. */
+function thinkingField(step: StepResult): { reasoning?: string } {
+  return step.thinking === "" ? {} : { reasoning: step.thinking };
+}
+
+function sendableArguments(call: ProviderToolCall): string {
+  try {
+    JSON.parse(call.arguments);
+    return call.arguments;
+  } catch {
+    return "{}";
+  }
+}
+
+function turnStats(
+  counters: TurnCounters,
+  startedMs: number,
+  finishReason: "stop" | "length",
+): TurnStats {
+  const endedMs = performance.now();
+  const streamingMs = counters.firstTokenMs === undefined ? 0 : endedMs - counters.firstTokenMs;
+  return {
+    steps: counters.steps,
+    tokens: counters.promptTokens + counters.completionTokens,
+    promptTokens: counters.promptTokens,
+    completionTokens: counters.completionTokens,
+    toolCalls: counters.toolCalls,
+    deniedCalls: counters.deniedCalls,
+    elapsed: Math.round(endedMs - startedMs),
+    speed:
+      streamingMs > 0 ? Math.round((counters.completionTokens / streamingMs) * 10_000) / 10 : 0,
+    firstTokenLatencyMs:
+      counters.firstTokenMs === undefined ? null : Math.round(counters.firstTokenMs - startedMs),
+    finishReason,
+  };
+}
