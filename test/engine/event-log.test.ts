@@ -1,0 +1,61 @@
+import { expect, test } from "bun:test";
+import { createEventLog, type EventLog } from "../../src/engine/event-log.ts";
+import type { OptaEvent } from "../../src/protocol/event.ts";
+
+const createLog = () => createEventLog({ daemonId: "d", now: () => new Date(0) });
+const token = (log: EventLog, text: string) =>
+  log.append("s", "turn.token", { turnId: "t", text });
+
+async function take(events: AsyncIterable<OptaEvent>, count: number): Promise<OptaEvent[]> {
+  const taken: OptaEvent[] = [];
+  if (count === 0) return taken;
+  for await (const event of events) if (taken.push(event) === count) break;
+  return taken;
+}
+
+test("seq starts at 1 and grows by one, per session", async () => {
+  const log = createLog();
+  token(log, "a");
+  token(log, "b");
+  log.append("other", "turn.token", { turnId: "t", text: "x" });
+  const events = await take(log.subscribe("s", 0, new AbortController().signal), 2);
+  expect(events.map((event) => event.seq)).toEqual([1, 2]);
+  expect(log.lastSeq("other")).toBe(1);
+});
+
+test("a resumed session goes on behind its stored seq", () => {
+  const log = createLog();
+  log.open("s", 41);
+  token(log, "a");
+  expect(log.lastSeq("s")).toBe(42);
+});
+
+test("a late subscriber gets what it missed, then what happens, each once and in order", async () => {
+  const log = createLog();
+  for (const text of ["a", "b", "c"]) token(log, text);
+  const events = take(log.subscribe("s", 1, new AbortController().signal), 4);
+  token(log, "d");
+  token(log, "e");
+  expect((await events).map((event) => event.seq)).toEqual([2, 3, 4, 5]);
+});
+
+test("a cursor ahead of the head or behind what is kept is refused, never silent", () => {
+  const log = createLog();
+  const { signal } = new AbortController();
+  token(log, "a");
+  expect(() => log.subscribe("s", 2, signal)).toThrow("cannot continue after 2");
+  for (let count = 0; count < 20_000; count++) token(log, "x");
+  expect(() => log.subscribe("s", 0, signal)).toThrow("cannot continue after 0");
+});
+
+test("an abort ends the subscription after what came before it", async () => {
+  const log = createLog();
+  const abort = new AbortController();
+  const events = log.subscribe("s", 0, abort.signal);
+  token(log, "a");
+  abort.abort();
+  token(log, "b");
+  const seen: number[] = [];
+  for await (const event of events) seen.push(event.seq);
+  expect(seen).toEqual([1]);
+});
