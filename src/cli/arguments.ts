@@ -122,6 +122,11 @@ function checkCount(path: string, command: CommandDefinition, rest: readonly str
   const positionals = command.positionals ?? [];
   const missing = positionals.find((each, index) => each.required && rest[index] === undefined);
   if (missing) throw badValue(path, `opta ${path} needs <${missing.name}>: ${missing.description}`);
+  for (const [index, { name, options }] of positionals.entries()) {
+    const given = rest[index];
+    if (given === undefined || options === undefined || options.includes(given)) continue;
+    throw badValue(path, `<${name}> is one of ${options.join(", ")} (got "${given}")`);
+  }
   if (positionals.some((each) => each.variadic)) return;
   const extra = rest[positionals.length];
   if (extra === undefined) return;

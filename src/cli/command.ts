@@ -51,6 +51,8 @@ export interface Positional {
   readonly name: string;
   readonly description: string;
   readonly required?: boolean;
+  /** The only values there are; completion offers them. */
+  readonly options?: readonly string[];
   /** Takes all that follow; only the last positional may. */
   readonly variadic?: boolean;
 }

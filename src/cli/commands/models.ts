@@ -1,12 +1,155 @@
-// Placeholder until `opta models` is written.
+// `opta models`: what the server has in memory and on disk, and moving models between the two. Sizes and
+// states are the server's; nothing is downloaded from here.
+import { stripTerminalText } from "../../base/terminal-text.ts";
 import { OptaError } from "../../protocol/error.ts";
-import { defineCommand } from "../command.ts";
+import type { LoadResult, ModelList } from "../../protocol/model.ts";
+import { type CommandGroup, defineCommand, type Positional } from "../command.ts";
+import { deviceFlag, deviceSettings } from "../device-flag.ts";
+import { findModel, noSuchModel } from "../model-name.ts";
+import type { Io } from "../output/io.ts";
+import { withProgress } from "../output/progress.ts";
+import { formatBytes, formatCount, formatSeconds } from "../output/quantity.ts";
+import { renderTable } from "../output/table.ts";
 
-export const command = defineCommand({
-  name: "models",
-  summary: "not built yet",
-  examples: ["opta models"],
-  async run() {
-    throw new OptaError("internal", "opta models is not built yet");
+const modelFlags = {
+  json: { type: "boolean", description: "print one JSON document" },
+  ...deviceFlag,
+} as const;
+
+const modelArgument: Positional = {
+  name: "model",
+  description: "an id, or its part after the last /",
+  required: true,
+};
+
+const list = defineCommand({
+  name: "list",
+  summary: "list the models in memory and on disk",
+  args: modelFlags,
+  examples: ["opta models list", "opta models list --json"],
+  async run({ args, io, connect }) {
+    const client = await connect(deviceSettings(args.device));
+    const models = await client.call("lmx.models", {});
+    io.stdout.write(args.json ? toJson(models) : describe(models, io));
+    return 0;
   },
 });
+
+const load = defineCommand({
+  name: "load",
+  summary: "load a model into memory and wait until it answers",
+  args: modelFlags,
+  positionals: [modelArgument],
+  examples: ["opta models load mlx-community/Qwen3-8B-4bit", "opta models load qwen3-8b-4bit"],
+  async run({ args, rest: [name = ""], io, connect }) {
+    const client = await connect(deviceSettings(args.device));
+    const { server, models } = await client.call("lmx.models", {});
+    const modelId = findModel(models, name)?.modelId ?? name;
+    const loading = client.call("lmx.load", { modelId });
+    const result = await withProgress(io, `loading ${clean(modelId)} on ${server}`, loading);
+    if (args.json) io.stdout.write(toJson(result));
+    if (result.status !== "loaded") throw notLoaded(result, server);
+    if (!args.json) io.stdout.write(`${loadedLine(result)}\n`);
+    return 0;
+  },
+});
+
+const unload = defineCommand({
+  name: "unload",
+  summary: "take a model out of memory",
+  args: modelFlags,
+  positionals: [modelArgument],
+  examples: ["opta models unload qwen3-8b-4bit"],
+  async run({ args, rest: [name = ""], io, connect }) {
+    const client = await connect(deviceSettings(args.device));
+    const { server, models } = await client.call("lmx.models", {});
+    const found = findModel(models, name);
+    if (found === undefined) throw await noSuchModel(models, { name, server });
+    const result = await client.call("lmx.unload", { modelId: found.modelId });
+    const { modelId, freedBytes } = result;
+    const freed = freedBytes === null ? "" : `, ${formatBytes(freedBytes)} freed`;
+    io.stdout.write(args.json ? toJson(result) : `unloaded ${clean(modelId)}${freed}\n`);
+    return 0;
+  },
+});
+
+const use = defineCommand({
+  name: "use",
+  summary: "make a model the default: sets model.default",
+  args: modelFlags,
+  positionals: [modelArgument],
+  examples: ["opta models use qwen3-8b-4bit"],
+  async run({ args, rest: [name = ""], io, connect, loadConfig, environment }) {
+    const client = await connect(deviceSettings(args.device));
+    const { server, models } = await client.call("lmx.models", {});
+    const found = findModel(models, name);
+    if (found === undefined) throw await noSuchModel(models, { name, server });
+    const { path } = await loadConfig();
+    const { setConfig } = await import("../../config/edit.ts");
+    await setConfig(path, "model.default", found.modelId);
+    const { modelId, state } = found;
+    io.stdout.write(args.json ? toJson({ modelId, state, path }) : `default model: ${modelId}\n`);
+    const override = environment.variables["OPTA_MODEL"];
+    if (override !== undefined && override !== modelId) {
+      io.stderr.write(`OPTA_MODEL=${clean(override)} is set and still wins in this shell\n`);
+    }
+    if (state !== "loaded") {
+      io.stderr.write(`it is not loaded yet: opta models load ${clean(modelId)}\n`);
+    }
+    return 0;
+  },
+});
+
+export const command: CommandGroup = {
+  name: "models",
+  summary: "list, load, unload and choose models",
+  subcommands: [list, load, unload, use],
+  defaultSubcommand: "list",
+  examples: [
+    "opta models",
+    "opta models load mlx-community/Qwen3-8B-4bit",
+    "opta models use qwen3-8b-4bit",
+  ],
+};
+
+function describe({ server, models }: ModelList, io: Io): string {
+  if (models.length === 0) return `${server} has no models\n`;
+  const rows = models.map(({ modelId, state, sizeBytes, contextLength }) => {
+    const where = state === "on-disk" ? "on disk" : state;
+    return [modelId, where, formatBytes(sizeBytes), formatCount(contextLength)];
+  });
+  return renderTable({ head: ["MODEL", "STATE", "SIZE", "CONTEXT"], rows, alignRight: [2, 3] }, io);
+}
+
+function loadedLine(result: Extract<LoadResult, { status: "loaded" }>): string {
+  const facts = [
+    ...(result.memoryBytes === null ? [] : [formatBytes(result.memoryBytes)]),
+    ...(result.loadTimeMs === null ? [] : [formatSeconds(result.loadTimeMs)]),
+  ];
+  const suffix = facts.length === 0 ? "" : ` (${facts.join(", ")})`;
+  return `loaded ${clean(result.modelId)}${suffix}`;
+}
+
+/** Exit 1: the model is not there and opta does not fetch it. */
+function notLoaded(result: Exclude<LoadResult, { status: "loaded" }>, server: string): OptaError {
+  const { modelId } = result;
+  if (result.status === "downloading") {
+    const message = `${server} is downloading ${modelId} and loads it when that is done`;
+    return new OptaError("state-conflict", message, "to look again: opta models list");
+  }
+  const size = result.sizeBytes === null ? "of unknown size" : formatBytes(result.sizeBytes);
+  return new OptaError(
+    "not-found",
+    `${modelId} is not on the disk of ${server}; loading it would download it (${size})`,
+    "downloading through opta comes in a later version; fetch it on the server, then:\n" +
+      `opta models load ${modelId}`,
+  );
+}
+
+function toJson(document: object): string {
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+function clean(text: string): string {
+  return stripTerminalText(text);
+}

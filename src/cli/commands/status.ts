@@ -1,12 +1,68 @@
-// Placeholder until `opta status` is written.
-import { OptaError } from "../../protocol/error.ts";
+// `opta status`: which model server opta would use now, and how every candidate answered.
+import { exitCodeOf, OptaError } from "../../protocol/error.ts";
+import type { ServerStatus } from "../../protocol/model.ts";
+import { stripTerminalText } from "../../base/terminal-text.ts";
 import { defineCommand } from "../command.ts";
+import type { Io } from "../output/io.ts";
+import { formatBytes } from "../output/quantity.ts";
+import { deviceFlag, deviceSettings } from "../device-flag.ts";
 
 export const command = defineCommand({
   name: "status",
-  summary: "not built yet",
-  examples: ["opta status"],
-  async run() {
-    throw new OptaError("internal", "opta status is not built yet");
+  summary: "show the model server that opta would use",
+  args: {
+    json: { type: "boolean", description: "print one JSON document" },
+    ...deviceFlag,
+  },
+  notes:
+    "Exits 3 when no server is reachable, 0 otherwise; `ready` says whether a model is loaded.",
+  examples: ["opta status", "opta status --json", "opta status --device studio.local:1234"],
+  async run({ args, io, connect }) {
+    const client = await connect(deviceSettings(args.device));
+    try {
+      const status = await client.call("lmx.status", {});
+      io.stdout.write(args.json ? toJson({ reachable: true, ...status }) : describe(status, io));
+      return 0;
+    } catch (thrown) {
+      const unreachable = thrown instanceof OptaError && exitCodeOf(thrown.code) === 3;
+      if (!args.json || !unreachable) throw thrown;
+      const { code, message, hint } = thrown;
+      io.stdout.write(toJson({ reachable: false, code, message, hint }));
+      return exitCodeOf(code);
+    }
   },
 });
+
+function toJson(document: object): string {
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+function describe(status: ServerStatus, io: Io): string {
+  const { memory, loadedModels } = status;
+  const style = io.style(1);
+  const kind = status.kind === "lmx" ? "Opta LMX" : "OpenAI-compatible";
+  const rows: readonly (readonly [string, string])[] = [
+    ["server", status.server],
+    ["kind", status.version === null ? kind : `${kind} ${status.version}`],
+    ["transport", status.transport === "websocket" ? "WebSocket" : "SSE"],
+    ["ready", status.ready ? style.green("yes") : style.yellow("no, no model is loaded")],
+    ["models", loadedModels.length === 0 ? "none loaded" : clean(loadedModels.join(", "))],
+    [
+      "memory",
+      memory === null
+        ? "not told"
+        : `${formatBytes(memory.usedBytes)} of ${formatBytes(memory.totalBytes)} in use`,
+    ],
+    ["latency", `${Math.round(status.latencyMs)} ms`],
+  ];
+  const facts = rows.map(([name, value]) => `${style.dim(name.padEnd(9))}  ${value}`);
+  const tried = status.candidates.map(
+    ({ server, outcome }) => `  ${clean(`${server}: ${outcome}`)}`,
+  );
+  const next = status.ready ? [] : ["", "next: opta models list, then opta models load <model>"];
+  return `${[...facts, style.dim("candidates"), ...tried, ...next].join("\n")}\n`;
+}
+
+function clean(text: string): string {
+  return stripTerminalText(text);
+}

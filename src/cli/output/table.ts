@@ -1,0 +1,69 @@
+// A small table of text: columns aligned by what a terminal shows, cut to its width only where somebody
+// looks at a terminal, so that a pipe always gets whole cells.
+import { stripTerminalText } from "../../base/terminal-text.ts";
+import type { Io } from "./io.ts";
+
+export interface Table {
+  readonly head: readonly string[];
+  /** Each as long as `head`. */
+  readonly rows: readonly (readonly string[])[];
+  /** Indexes of columns of numbers. */
+  readonly alignRight?: readonly number[];
+}
+
+/** The table as lines for stdout, each ended by a line feed. Cells are made harmless for a terminal. */
+export function renderTable(table: Table, io: Io): string {
+  const rows = [table.head, ...table.rows].map((row) => row.map(toCell));
+  const natural = table.head.map((_, column) =>
+    Math.max(...rows.map((row) => Bun.stringWidth(row[column] ?? ""))),
+  );
+  const widths = io.isTerminal(1) ? fitWidths(natural, io.columns()) : natural;
+  const style = io.style(1);
+  const lines = rows.map((row, index) => {
+    const cells = widths.map((width, column) => {
+      const right = table.alignRight?.includes(column) ?? false;
+      return pad(cut(row[column] ?? "", width), width, right);
+    });
+    const line = cells.join(gap).trimEnd();
+    return index === 0 ? style.dim(line) : line;
+  });
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+const gap = "  ";
+/** A column is never cut below this, even if the line then wraps. */
+const narrowest = 8;
+
+/** Takes what does not fit from the widest columns first. */
+function fitWidths(natural: readonly number[], columns: number): readonly number[] {
+  const widths = [...natural];
+  const available = columns - gap.length * (widths.length - 1);
+  for (;;) {
+    const total = widths.reduce((sum, width) => sum + width, 0);
+    const widest = Math.max(...widths);
+    if (total <= available || widest <= narrowest) return widths;
+    const index = widths.indexOf(widest);
+    const next = Math.max(narrowest, ...widths.filter((width) => width < widest));
+    widths[index] = Math.max(next, widest - (total - available), narrowest);
+    if (widths[index] === widest) widths[index] = widest - 1;
+  }
+}
+
+function toCell(text: string): string {
+  return stripTerminalText(text).replace(/\s+/g, " ").trim();
+}
+
+function pad(text: string, width: number, right: boolean): string {
+  const space = " ".repeat(Math.max(0, width - Bun.stringWidth(text)));
+  return right ? space + text : text + space;
+}
+
+function cut(text: string, width: number): string {
+  if (Bun.stringWidth(text) <= width) return text;
+  let kept = "";
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    if (Bun.stringWidth(kept + segment) > width - 1) break;
+    kept += segment;
+  }
+  return `${kept}…`;
+}
