@@ -7,7 +7,7 @@ import type { OperationParams } from "../protocol/operations.ts";
 import { stripTerminalText } from "../base/terminal-text.ts";
 import { OutputClosed, type Io } from "./output/io.ts";
 import { createPermissionPrompt, type Answer } from "./permission-prompt.ts";
-import { callSummary, type TurnSurface } from "./turn-surface.ts";
+import type { TurnSurface } from "./turn-surface.ts";
 
 export interface RunTurnOptions {
   readonly client: Client;
@@ -101,7 +101,7 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
   let asking: Promise<void> = Promise.resolve();
 
   async function decide(request: EventPayload<"permission.request">): Promise<void> {
-    const answer = prompt ? await prompt.ask(request) : unattendedAnswer(request);
+    const answer = prompt ? await prompt.ask(request) : unattendedAnswer(request.reason);
     if (answer.unattended && request.remedy !== undefined) remedies.add(request.remedy);
     await client.call("permission.resolve", {
       sessionId: submit.sessionId,
@@ -138,13 +138,9 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
   };
 }
 
-function unattendedAnswer(request: EventPayload<"permission.request">): Answer {
-  const what = callSummary(JSON.stringify(request.args), 200);
-  return {
-    decision: "deny",
-    unattended: true,
-    reason: `${what}: ${request.reason}, and there is no terminal to ask on`,
-  };
+function unattendedAnswer(why: string): Answer {
+  const reason = `${why} Nobody could be asked: there is no terminal.`;
+  return { decision: "deny", unattended: true, reason };
 }
 
 function firstLine(text: string): string {

@@ -1,6 +1,7 @@
 // The engine: sessions and the operations on them. The same object serves a one-shot `opta do` and the
 // daemon; it knows no terminal, no HTTP and no configuration file.
 import { stat, realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { createId } from "../base/ids.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
@@ -97,9 +98,13 @@ export function createEngine(options: EngineOptions): Engine {
       });
   }
 
-  function turnContext(session: Session, turn: Turn, params: SubmitParams): TurnContext {
+  async function turnContext(
+    session: Session,
+    turn: Turn,
+    params: SubmitParams,
+  ): Promise<TurnContext> {
     const workspace = session.file.metadata.workspace;
-    const outputDirectory = store.outputDirectory(session.id);
+    const outputDirectory = await resolveParent(store.outputDirectory(session.id));
     return {
       turnId: turn.turnId,
       session,
@@ -145,7 +150,7 @@ export function createEngine(options: EngineOptions): Engine {
     const wanted = params.overrides?.model ?? (file.model || options.model);
     if (file.title === "") file.title = titleFromPrompt(params.content);
     const position = session.enqueue(turn, async () => {
-      await runTurn(turn, turnContext(session, turn, params), {
+      await runTurn(turn, await turnContext(session, turn, params), {
         connect: (signal) => provider.connect(wanted, signal),
         systemMessage: async () => ({
           role: "system",
@@ -313,6 +318,12 @@ function permissionModeOf(params: SubmitParams, configured: PermissionMode): Per
 function localDate(time: Date): string {
   const month = String(time.getMonth() + 1).padStart(2, "0");
   return `${time.getFullYear()}-${month}-${String(time.getDate()).padStart(2, "0")}`;
+}
+
+/** The path with the links in front of its last name resolved, as effects name it; the leaf need not exist. */
+async function resolveParent(path: string): Promise<string> {
+  const parent = dirname(path);
+  return join(await realpath(parent).catch(() => parent), basename(path));
 }
 
 /** @throws OptaError not-found when there is no such directory */

@@ -7,6 +7,7 @@ import { OptaError } from "../../protocol/error.ts";
 import type { TurnStats } from "../../protocol/operations.ts";
 import { permissionModes, type PermissionMode } from "../../protocol/permission.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
+import { deviceSettings } from "../device.ts";
 import type { Io } from "../output/io.ts";
 import { runTurnToEnd } from "../run-turn.ts";
 import { readTask } from "../task-input.ts";
@@ -67,7 +68,10 @@ export const command = defineCommand({
       io.stderr.write("opta: stdin is open but silent, so it is not read (use - to wait for it)\n");
     }
     const permissionMode = chosenMode(context);
-    const client = await context.connect({ device: args.device, model: args.model });
+    const client = await context.connect({
+      ...(args.device === undefined ? {} : deviceSettings(args.device)),
+      "model.default": args.model,
+    });
     const { sessionId, afterSeq } = await openSession(client, context);
     const surface =
       args.format === "json" ? createJsonSurface(io) : createTextSurface(io, { quiet: args.quiet });
@@ -139,7 +143,7 @@ async function lastSession(client: Client, workspace: string): Promise<string> {
 /** Whole or not at all: a script that reads the file never sees half an answer. */
 async function saveAnswer(path: string, answer: string): Promise<void> {
   const text = answer.endsWith("\n") || answer === "" ? answer : `${answer}\n`;
-  await writeFileAtomic(resolve(path), new TextEncoder().encode(text));
+  await writeFileAtomic(resolve(path), text);
 }
 
 function writeSummary(io: Io, stats: TurnStats, sessionId: string): void {
