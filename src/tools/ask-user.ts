@@ -15,7 +15,10 @@ export function createAskUserTool(): Tool {
     },
     async run(_args, { answer }) {
       if (answer !== undefined && answer.trim() !== "") return { ok: true, text: answer };
-      return { ok: false, text: "no answer: decide yourself, and say in your reply what you assumed" };
+      return {
+        ok: false,
+        text: "no answer: decide yourself, and say in your reply what you assumed",
+      };
     },
   });
 }
