@@ -1,0 +1,151 @@
+// What models a server has: /admin/models and /admin/models/available, or /v1/models where there is no
+// /admin (contracts/lmx.md section 3, rows 19 and 21). Decoded with defaults: every field may be missing.
+import type { Clock } from "../../base/clock.ts";
+import { OptaError } from "../../protocol/error.ts";
+import type { ModelInfo } from "../../protocol/model.ts";
+import type { Candidate } from "../route.ts";
+import {
+  reasonOfFailure,
+  requestJson,
+  timedOut,
+  withDeadline,
+  type JsonAnswer,
+  type Keys,
+} from "./endpoint.ts";
+import { faultFromHttp, isRecord, toProviderError } from "./http-errors.ts";
+import type { LmxTimeouts } from "./timeouts.ts";
+
+/** What every request of this folder to one server needs. */
+export interface ServerAccess {
+  readonly server: Candidate;
+  readonly keys: Keys;
+  readonly clock: Clock;
+  readonly timeouts: LmxTimeouts;
+  readonly signal: AbortSignal;
+}
+
+export interface LoadedModels {
+  /** In the server's order. */
+  readonly models: readonly ModelInfo[];
+  /** False where /admin is missing or closed to us: then states and sizes are unknown. */
+  readonly fromAdmin: boolean;
+}
+
+/**
+ * The models that are loaded (or on their way).
+ * @throws OptaError lmx-connection-refused | lmx-timeout | auth-failed | model-server-failed
+ */
+export async function fetchLoadedModels(access: ServerAccess): Promise<LoadedModels> {
+  const admin = await ask(access, "/admin/models");
+  if (admin.status === 200 && isRecord(admin.json)) {
+    return { models: records(admin.json.loaded).map(fromAdminRow).filter(hasId), fromAdmin: true };
+  }
+  // 404: no LMX. 401, 403: no admin key, which chat does not need (row 19).
+  if (admin.status >= 500 || admin.status === 429) throw toError(access, admin);
+  const plain = await ask(access, "/v1/models");
+  if (plain.status !== 200) throw toError(access, plain);
+  if (!isRecord(plain.json)) {
+    throw new OptaError(
+      "model-server-failed",
+      `${access.server.server}: /v1/models is no model list`,
+      "opta status",
+    );
+  }
+  const rows = records(plain.json.data).filter((row) => row.owned_by !== "local-embedding");
+  return { models: rows.map(fromOpenAiRow).filter(hasId), fromAdmin: false };
+}
+
+/** The models on the server's disk; empty where the server does not tell. Same errors. */
+export async function fetchModelsOnDisk(access: ServerAccess): Promise<readonly ModelInfo[]> {
+  const answer = await ask(access, "/admin/models/available");
+  if (answer.status !== 200) return [];
+  const rows = isRecord(answer.json) ? records(answer.json.models) : records(answer.json);
+  return rows.map(fromDiskRow).filter(hasId);
+}
+
+/** GET with the look-up's deadline; a failure of the connection is an OptaError. */
+export async function ask(access: ServerAccess, path: string, body?: string): Promise<JsonAnswer> {
+  const { server, keys, clock, timeouts, signal } = access;
+  const deadline = withDeadline(clock, timeouts.lookUpMs, signal);
+  try {
+    return await requestJson(server, path, {
+      keys,
+      signal: deadline.signal,
+      ...(body === undefined ? {} : { body }),
+    });
+  } catch (thrown) {
+    const [code, reason] = deadline.expired()
+      ? (["lmx-timeout", `${path} ${timedOut(timeouts.lookUpMs)}`] as const)
+      : (["lmx-connection-refused", reasonOfFailure(thrown)] as const);
+    throw new OptaError(code, `${server.server}: ${reason}`, "opta status");
+  } finally {
+    deadline.stop();
+  }
+}
+
+/** The error that an answer which is no success stands for. */
+export function toError(
+  access: ServerAccess,
+  answer: JsonAnswer,
+  key: "apiKey" | "adminKey" = "apiKey",
+): OptaError {
+  return toProviderError(faultFromHttp(answer), { server: access.server.server, key });
+}
+
+/** LMX's "GB" are GiB. */
+export function bytesOfGib(gib: unknown): number | null {
+  return typeof gib === "number" && gib >= 0 ? Math.round(gib * 1024 ** 3) : null;
+}
+
+function fromAdminRow(row: Record<string, unknown>): ModelInfo {
+  return {
+    modelId: idOf(row.id) || idOf(row.model_id),
+    state: stateOf(row),
+    sizeBytes: bytesOfGib(row.memory_gb),
+    contextLength: positive(row.context_length),
+  };
+}
+
+function stateOf(row: Record<string, unknown>): ModelInfo["state"] {
+  const state = isRecord(row.readiness) ? row.readiness.state : undefined;
+  if (state === "quarantined") return "quarantined";
+  const isOnItsWay = state === "admitted" || state === "loading" || state === "canary_pending";
+  return isOnItsWay || row.loaded === false ? "loading" : "loaded";
+}
+
+/** Plain OpenAI servers name the window, if at all, in keys of their own (vLLM, LM Studio, llama-server). */
+function fromOpenAiRow(row: Record<string, unknown>): ModelInfo {
+  const meta = isRecord(row.meta) ? row.meta : {};
+  const contextLength =
+    positive(row.context_length) ??
+    positive(row.max_model_len) ??
+    positive(row.loaded_context_length) ??
+    positive(meta.n_ctx);
+  return { modelId: idOf(row.id), state: "loaded", sizeBytes: null, contextLength };
+}
+
+function fromDiskRow(row: Record<string, unknown>): ModelInfo {
+  const { size_bytes: size } = row;
+  return {
+    modelId: idOf(row.repo_id) || idOf(row.id),
+    state: "on-disk",
+    sizeBytes: typeof size === "number" ? size : null,
+    contextLength: null,
+  };
+}
+
+function hasId(model: ModelInfo): boolean {
+  return model.modelId !== "";
+}
+
+function idOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function positive(value: unknown): number | null {
+  return typeof value === "number" && value > 0 ? value : null;
+}
+
+function records(value: unknown): readonly Record<string, unknown>[] {
+  return Array.isArray(value) ? value.filter(isRecord) : [];
+}
