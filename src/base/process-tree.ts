@@ -1,0 +1,173 @@
+// Ending everything a command started (promises C1): its process group and session, its descendants, and those
+// that left both (setsid, nohup, double fork) but still carry the marker it put into their environment. What
+// also wipes its environment after its parents are gone is not found: that is the sandbox's work.
+import { readdirSync, readFileSync } from "node:fs";
+
+export interface ProcessTree {
+  /** Leader of its own session and group. */
+  readonly rootPid: number;
+  /** `NAME=value` as set in the root's environment; unique to this tree. */
+  readonly marker: string;
+}
+
+export interface TreeEnding {
+  /** Processes that were alive. */
+  readonly found: number;
+  /** Processes that are still there: stuck in the kernel, or not ours to signal. */
+  readonly left: number;
+}
+
+/** How often a dying tree is looked at. */
+const pollMs = 20;
+/** SIGKILL takes effect at once but for processes stuck in the kernel; more waiting would not help those. */
+const killRounds = 20;
+/** The looks a process gets to finish exiting. */
+const exitingMs = [2, 8];
+
+/**
+ * Sends SIGTERM to the tree, SIGKILL to what is left after `graceMs`, and resolves when nothing of it runs,
+ * at the latest about half a second after that. Does nothing when nothing is left of the tree.
+ */
+export async function endProcessTree(
+  tree: ProcessTree,
+  { graceMs }: { readonly graceMs: number },
+): Promise<TreeEnding> {
+  const known = new Map<number, string>();
+  let alive = await findTree(tree, known);
+  // A process that is just exiting still looks alive: only what stays is told and signalled.
+  for (const waitMs of exitingMs) {
+    if (alive.length === 0) break;
+    await Bun.sleep(waitMs);
+    alive = await findTree(tree, known);
+  }
+  const found = alive.length;
+  if (found === 0) return { found, left: 0 };
+
+  signalTree(tree, alive, "SIGTERM");
+  const deadline = performance.now() + graceMs;
+  while (alive.length > 0 && performance.now() < deadline) {
+    await Bun.sleep(pollMs);
+    alive = await findTree(tree, known);
+  }
+  for (let round = 0; alive.length > 0 && round < killRounds; round++) {
+    signalTree(tree, alive, "SIGKILL");
+    await Bun.sleep(pollMs);
+    alive = await findTree(tree, known);
+  }
+  return { found, left: alive.length };
+}
+
+/** One process as /proc or ps tell of it. */
+export interface ProcessRow {
+  readonly pid: number;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+  /** When it started, in whatever unit: with the pid an identity that is never used again. */
+  readonly started: string;
+  readonly marked: boolean;
+}
+
+/** The pids among `rows` that belong to the tree; `known` remembers those whose parents die later. */
+export function selectTree(
+  rows: readonly ProcessRow[],
+  { rootPid }: Pick<ProcessTree, "rootPid">,
+  known: Map<number, string>,
+): number[] {
+  const children = Map.groupBy(rows, (row) => row.parent);
+  const selected = new Set<number>();
+  const take = (row: ProcessRow) => {
+    if (selected.has(row.pid) || row.pid === process.pid || row.pid <= 1) return;
+    selected.add(row.pid);
+    known.set(row.pid, row.started);
+    children.get(row.pid)?.forEach(take);
+  };
+  for (const row of rows) {
+    const isOwn = row.pid === rootPid || row.group === rootPid || row.session === rootPid;
+    if (isOwn || row.marked || known.get(row.pid) === row.started) take(row);
+  }
+  return [...selected];
+}
+
+async function findTree(tree: ProcessTree, known: Map<number, string>): Promise<number[]> {
+  const rows = process.platform === "linux" ? readProc(tree.marker) : await askPs(tree.marker);
+  return selectTree(rows, tree, known);
+}
+
+function signalTree(tree: ProcessTree, pids: readonly number[], signal: "SIGTERM" | "SIGKILL") {
+  // The group in one call first: the kernel does that at once, so that nothing can fork away meanwhile.
+  sendSignal(-tree.rootPid, signal);
+  for (const pid of pids) sendSignal(pid, signal);
+}
+
+function sendSignal(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
+  try {
+    process.kill(pid, signal);
+  } catch (thrown) {
+    // ESRCH: gone meanwhile. EPERM: it changed its user; it counts as left.
+    const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+    if (code !== "ESRCH" && code !== "EPERM") throw thrown;
+  }
+}
+
+function readProc(marker: string): ProcessRow[] {
+  const rows: ProcessRow[] = [];
+  for (const name of readdirSync("/proc")) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid)) continue;
+    const stat = readIfThere(`/proc/${name}/stat`)?.toString("latin1");
+    if (stat === undefined) continue;
+    // proc_pid_stat(5): the name in parentheses may hold anything, the fields after it are plain.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state, parent, group, session] = fields;
+    if (state === "Z" || state === "X") continue;
+    rows.push({
+      pid,
+      parent: Number(parent),
+      group: Number(group),
+      session: Number(session),
+      started: fields[19] ?? "",
+      marked: readIfThere(`/proc/${name}/environ`)?.includes(marker) ?? false,
+    });
+  }
+  return rows;
+}
+
+/** Undefined for a process that is gone or belongs to another user. */
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** ps(1) of macOS: -E adds the environment to the command, -ww keeps it whole. */
+async function askPs(marker: string): Promise<ProcessRow[]> {
+  const columns = "pid=,ppid=,pgid=,stat=,lstart=,command=";
+  const ps = Bun.spawn(["/bin/ps", "-axEww", "-o", columns], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    env: { LC_ALL: "C" },
+  });
+  return parsePs(await ps.stdout.text(), marker);
+}
+
+/** Rows of `ps -axEww -o pid=,ppid=,pgid=,stat=,lstart=,command=` in the C locale. */
+export function parsePs(text: string, marker: string): ProcessRow[] {
+  const line = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S+ \S+ +\d+ [\d:]+ \d+)\s(.*)$/;
+  return text.split("\n").flatMap((row) => {
+    const [, pid, parent, group, state, started, command] = line.exec(row) ?? [];
+    if (pid === undefined || state?.startsWith("Z")) return [];
+    return {
+      pid: Number(pid),
+      parent: Number(parent),
+      group: Number(group),
+      // macOS shows sessions only as kernel addresses.
+      session: 0,
+      started: started ?? "",
+      marked: command?.includes(marker) ?? false,
+    };
+  });
+}
