@@ -148,7 +148,8 @@ async function unknownFlag(
 }
 
 function missingValue(path: string, name: string, flag: Flag, next?: string): OptaError {
-  const hint = flag.type === "enum" ? flag.options.join("|") : "value";
+  const hint =
+    "valueHint" in flag ? flag.valueHint : "options" in flag ? flag.options.join("|") : "";
   if (next === undefined) return badValue(path, `--${name} needs a value: --${name} <${hint}>`);
   return badValue(path, `--${name} needs a value before ${next} (or write --${name}=${next})`);
 }

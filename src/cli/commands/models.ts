@@ -4,7 +4,7 @@ import { stripTerminalText } from "../../base/terminal-text.ts";
 import { OptaError } from "../../protocol/error.ts";
 import type { LoadResult, ModelList } from "../../protocol/model.ts";
 import { type CommandGroup, defineCommand, type Positional } from "../command.ts";
-import { deviceFlag, deviceSettings } from "../device-flag.ts";
+import { deviceSettings } from "../device.ts";
 import { findModel, noSuchModel } from "../model-name.ts";
 import type { Io } from "../output/io.ts";
 import { withProgress } from "../output/progress.ts";
@@ -13,7 +13,7 @@ import { renderTable } from "../output/table.ts";
 
 const modelFlags = {
   json: { type: "boolean", description: "print one JSON document" },
-  ...deviceFlag,
+  device: { type: "string", valueHint: "HOST[:PORT]", description: "the model server to use" },
 } as const;
 
 const modelArgument: Positional = {
@@ -28,7 +28,7 @@ const list = defineCommand({
   args: modelFlags,
   examples: ["opta models list", "opta models list --json"],
   async run({ args, io, connect }) {
-    const client = await connect(deviceSettings(args.device));
+    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     const models = await client.call("lmx.models", {});
     io.stdout.write(args.json ? toJson(models) : describe(models, io));
     return 0;
@@ -42,7 +42,7 @@ const load = defineCommand({
   positionals: [modelArgument],
   examples: ["opta models load mlx-community/Qwen3-8B-4bit", "opta models load qwen3-8b-4bit"],
   async run({ args, rest: [name = ""], io, connect }) {
-    const client = await connect(deviceSettings(args.device));
+    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     const { server, models } = await client.call("lmx.models", {});
     const modelId = findModel(models, name)?.modelId ?? name;
     const loading = client.call("lmx.load", { modelId });
@@ -61,7 +61,7 @@ const unload = defineCommand({
   positionals: [modelArgument],
   examples: ["opta models unload qwen3-8b-4bit"],
   async run({ args, rest: [name = ""], io, connect }) {
-    const client = await connect(deviceSettings(args.device));
+    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     const { server, models } = await client.call("lmx.models", {});
     const found = findModel(models, name);
     if (found === undefined) throw await noSuchModel(models, { name, server });
@@ -80,7 +80,7 @@ const use = defineCommand({
   positionals: [modelArgument],
   examples: ["opta models use qwen3-8b-4bit"],
   async run({ args, rest: [name = ""], io, connect, loadConfig, environment }) {
-    const client = await connect(deviceSettings(args.device));
+    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     const { server, models } = await client.call("lmx.models", {});
     const found = findModel(models, name);
     if (found === undefined) throw await noSuchModel(models, { name, server });

@@ -5,20 +5,20 @@ import { stripTerminalText } from "../../base/terminal-text.ts";
 import { defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
 import { formatBytes } from "../output/quantity.ts";
-import { deviceFlag, deviceSettings } from "../device-flag.ts";
+import { deviceSettings } from "../device.ts";
 
 export const command = defineCommand({
   name: "status",
   summary: "show the model server that opta would use",
   args: {
     json: { type: "boolean", description: "print one JSON document" },
-    ...deviceFlag,
+    device: { type: "string", valueHint: "HOST[:PORT]", description: "the model server to ask" },
   },
   notes:
     "Exits 3 when no server is reachable, 0 otherwise; `ready` says whether a model is loaded.",
   examples: ["opta status", "opta status --json", "opta status --device studio.local:1234"],
   async run({ args, io, connect }) {
-    const client = await connect(deviceSettings(args.device));
+    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     try {
       const status = await client.call("lmx.status", {});
       io.stdout.write(args.json ? toJson({ reachable: true, ...status }) : describe(status, io));

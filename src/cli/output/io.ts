@@ -81,8 +81,8 @@ function sleepSync(milliseconds: number): void {
 }
 
 function toWriteError(descriptor: 1 | 2, code: string | undefined, thrown: unknown): Error {
-  // EBADF: started with the stream closed (`>&-`); EIO: the terminal hung up. Nobody reads either.
-  if (code === "EPIPE" || code === "EBADF" || code === "EIO") return new OutputClosed();
+  // EIO: the terminal hung up. (A stream closed by `>&-` is /dev/null by the time Bun runs us.)
+  if (code === "EPIPE" || code === "EIO") return new OutputClosed();
   const stream = descriptor === 1 ? "stdout" : "stderr";
   const full = code === "ENOSPC" || code === "EDQUOT";
   const why = full ? "no space left" : thrown instanceof Error ? thrown.message : String(thrown);
