@@ -27,10 +27,18 @@ export function createJsonSurface(io: Io): TurnSurface {
 }
 
 /** The answer as text; tool calls as short lines on stderr unless `quiet`. */
-export function createTextSurface(io: Io, options: { readonly quiet: boolean }): TurnSurface {
+export function createTextSurface(
+  io: Io,
+  options: {
+    readonly quiet: boolean;
+    /** Tells on stdout what opta is doing, whoever watches (the demo is about that). */
+    readonly narrate?: boolean;
+  },
+): TurnSurface {
   const collector = createAnswerCollector();
-  const watched = io.isTerminal(2) && !options.quiet;
-  const style = io.style(2);
+  const watched = options.narrate === true || (io.isTerminal(2) && !options.quiet);
+  const notes = options.narrate ? io.stdout : io.stderr;
+  const style = io.style(options.narrate ? 1 : 2);
   // To a pipe or a file text goes byte for byte; on a terminal a model must not move the cursor.
   const stripper = io.isTerminal(1) ? createTerminalTextStripper() : undefined;
   let lineOpen = false;
@@ -48,7 +56,7 @@ export function createTextSurface(io: Io, options: { readonly quiet: boolean }):
   function note(text: string): void {
     if (!watched) return;
     finishLine();
-    io.stderr.write(`${text}\n`);
+    notes.write(`${text}\n`);
   }
 
   return {

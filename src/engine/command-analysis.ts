@@ -42,7 +42,7 @@ function collectFromLine(line: string, commands: CommandWords[], depth: number):
       complete = false;
     }
     if (node.type === "Word" && hidesSubstitution(node)) complete = false;
-    if (isUnparsedExpansion(node)) complete = false;
+    if (isUncertain(node)) complete = false;
     if (node.type === "Command" && !collectCommand(node, commands, depth)) complete = false;
     forEachChild(node, visit);
   };
@@ -57,7 +57,7 @@ function collectFromLine(line: string, commands: CommandWords[], depth: number):
 
 function collectCommand(command: Command, commands: CommandWords[], depth: number): boolean {
   if (command.name === undefined) return true;
-  const words = [command.name, ...command.args].map(wordText);
+  const words = wordTexts([command.name, ...command.args]);
   commands.push(words);
   const name = words[0];
   if (name === undefined || !isWrapper(name)) return true;
@@ -74,6 +74,9 @@ function collectCommand(command: Command, commands: CommandWords[], depth: numbe
 function collectWrapped(words: CommandWords, commands: CommandWords[], depth: number): boolean {
   const throughShell = words.some((word) => word !== undefined && isShell(word));
   let complete = words.length <= maxWrapperWords;
+  if (throughShell && !collectFromLine(words.slice(1).join(" "), commands, depth - 1)) {
+    complete = false; // eval and ssh join their words to one line
+  }
   for (let index = 1; index < Math.min(words.length, maxWrapperWords); index += 1) {
     commands.push(words.slice(index));
     const word = words[index];
@@ -87,6 +90,14 @@ function collectWrapped(words: CommandWords, commands: CommandWords[], depth: nu
   return complete;
 }
 
+/** unbash splits `a<(b)`, one word for bash, in two: words without a blank between them are not known. */
+function wordTexts(words: readonly (Word | Assignment)[]): CommandWords {
+  return words.map((word, index) => {
+    const joined = words[index - 1]?.end === word.pos || words[index + 1]?.pos === word.end;
+    return joined ? undefined : wordText(word);
+  });
+}
+
 /** The word as bash will pass it, or undefined when that is known only at run time. */
 function wordText(word: Word | Assignment): string | undefined {
   if (word.type === "Assignment") {
@@ -94,7 +105,7 @@ function wordText(word: Word | Assignment): string | undefined {
     const value = wordText(word.value);
     return value === undefined ? undefined : `${word.name}${word.append ? "+=" : "="}${value}`;
   }
-  if (word.text.startsWith("~")) return undefined;
+  if (/(^|[=:])~/.test(word.text)) return undefined;
   return word.parts === undefined || word.parts.every(isStatic) ? word.value : undefined;
 }
 
@@ -118,12 +129,17 @@ function hidesSubstitution(word: Word): boolean {
   return word.parts.some((part) => part.type === "Literal" && /[<>]\(/.test(part.text));
 }
 
-function isUnparsedExpansion(node: SyntaxNode): boolean {
+/** Where the parse may differ from bash's; bash itself takes some `$((` for a nested substitution. */
+function isUncertain(node: SyntaxNode): boolean {
   switch (node.type) {
     case "CommandExpansion":
     case "ProcessSubstitution":
-    case "ArithmeticCommandExpansion":
       return node.script === undefined;
+    case "ArithmeticExpansion":
+      return /\$\(|`/.test(node.text.slice(3));
+    case "ArithmeticCommand":
+      return /\$\(|`/.test(node.body);
+    case "ArithmeticCommandExpansion":
     case "Unknown":
       return true;
     default:

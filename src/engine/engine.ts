@@ -3,13 +3,14 @@
 import { stat, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { createId } from "../base/ids.ts";
+import { orAborted } from "../base/or-aborted.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
 import { messageText, type Message } from "../protocol/message.ts";
 import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
 import type { Effect, PermissionMode, PermissionRule, Verdict } from "../protocol/permission.ts";
 import { titleFromPrompt } from "../protocol/session.ts";
-import type { Provider } from "../providers/provider.ts";
+import type { Provider, ResolvedModel } from "../providers/provider.ts";
 import type { SessionStore } from "../store/session-store.ts";
 import type { Tool } from "../tools/tool.ts";
 import { createEventLog } from "./event-log.ts";
@@ -67,9 +68,19 @@ export function createEngine(options: EngineOptions): Engine {
   const toolSchemas = toToolSchemas(options.tools);
   const closing = new AbortController();
 
-  /** Connects while the session is being prepared; the turn asks again and gets the same answer, or error. */
+  /** Connections begun while a session is prepared; the first turn that wants the same model takes its own over. */
+  const warming = new Map<string | undefined, Promise<ResolvedModel>>();
+
   function warm(model: string | undefined): void {
-    provider.connect(model, closing.signal).catch(() => undefined);
+    const connecting = provider.connect(model, closing.signal);
+    connecting.catch(() => undefined); // the turn that takes it over reports it
+    warming.set(model, connecting);
+  }
+
+  function connect(model: string | undefined, signal: AbortSignal): Promise<ResolvedModel> {
+    const warmed = warming.get(model);
+    warming.delete(model);
+    return warmed ? orAborted(warmed, signal) : provider.connect(model, signal);
   }
 
   function sessionOf(sessionId: string): Session {
@@ -151,7 +162,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (file.title === "") file.title = titleFromPrompt(params.content);
     const position = session.enqueue(turn, async () => {
       await runTurn(turn, await turnContext(session, turn, params), {
-        connect: (signal) => provider.connect(wanted, signal),
+        connect: (signal) => connect(wanted, signal),
         systemMessage: async () => ({
           role: "system",
           content: systemMessageText(await readProjectInstructions(workspace)),

@@ -33,8 +33,12 @@ export interface Session {
   readonly leaving: Set<Promise<unknown>>;
   emit<K extends EventKind>(kind: K, payload: EventPayload<K>): void;
   snapshot(): SessionSnapshot;
-  /** Writes the file with the time and seq of now. @throws OptaError storage-full | storage-failed */
-  save(): Promise<void>;
+  /**
+   * Writes the file with the time and seq of now.
+   * @param eventsToCome events that will follow without another save, so that a resumed session never reuses their seq
+   * @throws OptaError storage-full | storage-failed
+   */
+  save(eventsToCome?: number): Promise<void>;
   /** Runs `work` when the turns before it are done. @throws OptaError state-conflict when the queue is full */
   enqueue(turn: Turn, work: () => Promise<void>): number;
   /** Cancels one turn, or all; queued ones never start. */
@@ -87,10 +91,10 @@ export function createSession(options: SessionOptions): Session {
       toolCallCount: file.toolCallCount,
       writerCount: active ? 1 : 0,
     }),
-    async save() {
+    async save(eventsToCome = 0) {
       file.updated = options.now().toISOString();
       file.metadata.updatedAt = file.updated;
-      file.seq = log.lastSeq(file.id);
+      file.seq = log.lastSeq(file.id) + eventsToCome;
       await options.store.save(file);
     },
     enqueue(turn, work) {
@@ -111,6 +115,7 @@ export function createSession(options: SessionOptions): Session {
           await work();
         } finally {
           active = undefined;
+          emit("session.updated", { snapshot: session.snapshot() });
         }
       });
       return position;

@@ -43,6 +43,9 @@ export interface TurnCounters {
   firstTokenMs: number | undefined;
 }
 
+/** Events that follow a turn's last save: session.cancelled where it was, the terminal one, session.updated. */
+const endingEvents = { done: 2, failed: 2, cancelled: 3 } as const;
+
 export interface TurnOptions {
   /** Asked once the turn starts; its failure ends the turn. */
   readonly connect: (signal: AbortSignal) => Promise<ResolvedModel>;
@@ -109,7 +112,7 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
     if (step.ending.kind !== "done") return await endBrokenStep(step, context);
     if (step.calls.length === 0) {
       session.file.messages.push(assistantMessage(step));
-      await session.save();
+      await session.save(endingEvents.done);
       return step.ending.finishReason === "length" ? "length" : "stop";
     }
     session.file.messages.push(assistantMessage(step));
@@ -145,7 +148,9 @@ async function endingIn<T>(context: TurnContext, promise: Promise<T>): Promise<T
 /** Closes the history with a stand-in for the answer, so that roles still alternate; saves; hands the error back. */
 async function endWithoutAnswer(context: TurnContext, error: OptaError): Promise<OptaError> {
   context.session.file.messages.push({ role: "assistant", content: noAnswer, interrupted: true });
-  await context.session.save();
+  await context.session.save(
+    error.code === "cancelled" ? endingEvents.cancelled : endingEvents.failed,
+  );
   return error;
 }
 
@@ -157,7 +162,8 @@ async function endBrokenStep(step: StepResult, context: TurnContext): Promise<ne
     ...thinkingField(step),
     interrupted: true,
   });
-  await context.session.save();
+  const failed = step.ending.kind === "failed";
+  await context.session.save(failed ? endingEvents.failed : endingEvents.cancelled);
   if (step.ending.kind !== "failed") throw cancelledError();
   const { code, message, hint } = step.ending.failure;
   throw new OptaError(code, message, hint);
