@@ -86,6 +86,11 @@ export function configDirectory(environment: Environment): string {
   return join(environment.home, ".config", "opta");
 }
 
+/** The variable that overrides a setting, and whose value is not empty now: OPTA_HOST; undefined when none does. */
+export function overridingVariable(environment: Environment, key: string): string | undefined {
+  return readVariables(environment).find((variable) => variable.key === key)?.name;
+}
+
 /** The file's object as it is, unchecked but for being JSON; {} when there is none. @throws OptaError config-invalid */
 export async function readConfigFile(path: string): Promise<JsonObject> {
   const text = readText(path);

@@ -79,7 +79,7 @@ function describeIssue(
 function hintToSet(origin: string, key: string): string {
   return /^[A-Z_]+$/.test(origin)
     ? `Give ${origin} another value, or unset it.`
-    : `opta config set ${key} <value>   or   opta config unset ${key}`;
+    : `opta config set ${key} <value>\nopta config unset ${key}`;
 }
 
 function describeUnknown(origin: string, path: readonly PropertyKey[], name: string): Problem {
