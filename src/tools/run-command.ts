@@ -27,8 +27,7 @@ type Arguments = z.infer<typeof parameters>;
 export function createRunCommandTool(options: RunCommandOptions): Tool {
   return defineTool<Arguments>({
     name: "run_command",
-    description:
-      "Run a bash command in the workspace. No input, no terminal; nothing it starts outlives it.",
+    description: "Run bash in the workspace. No stdin; background processes end with it.",
     parameters,
     readOnly: false,
     effects: async ({ command }) => [{ kind: "exec", command }],
