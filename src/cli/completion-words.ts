@@ -18,22 +18,20 @@ export interface CompletionPath {
 
 /** Loads every command's definition; runs none. */
 export async function completionPaths(commands: CommandTable): Promise<readonly CompletionPath[]> {
+  const names = Object.entries(commands).map(([word, row]) => ({
+    word,
+    description: row.summary,
+  }));
+  const versionFlag = { spellings: ["--version", "-v"], description: "print the version" };
   const paths: CompletionPath[] = [
-    {
-      path: "",
-      words: Object.entries(commands).map(([word, row]) => ({ word, description: row.summary })),
-      flags: [
-        helpFlag,
-        { ...helpFlag, spellings: ["--version", "-v"], description: "the version" },
-      ],
-    },
+    { path: "", words: names, flags: [helpFlag, { ...versionFlag, takes: "nothing" }] },
   ];
   for (const [name, row] of Object.entries(commands)) {
     const command = await row.load();
     if (!isGroup(command)) {
-      // The topics of `opta help` are the commands themselves.
-      const topics = name === "help" ? [...Object.keys(commands), "exit-codes"] : undefined;
-      paths.push({ path: name, words: wordsOf(command, topics), flags: flagsOf(command) });
+      // The topics of `opta help` are the commands themselves, which no definition lists.
+      const words = name === "help" ? [...names, exitCodesTopic] : wordsOf(command);
+      paths.push({ path: name, words, flags: flagsOf(command) });
       continue;
     }
     const words = command.subcommands.map((each) => ({
@@ -53,6 +51,8 @@ export async function completionPaths(commands: CommandTable): Promise<readonly 
   return paths;
 }
 
+const exitCodesTopic = { word: "exit-codes", description: "what each exit code means" };
+
 const helpFlag: CompletionFlag = {
   spellings: ["--help", "-h"],
   description: "show the help page",
@@ -71,9 +71,7 @@ function flagsOf(command: CommandDefinition): readonly CompletionFlag[] {
   return [...own, helpFlag];
 }
 
-function wordsOf(
-  command: CommandDefinition,
-  options = command.positionals?.[0]?.options ?? [],
-): CompletionPath["words"] {
-  return options.map((word) => ({ word, description: "" }));
+function wordsOf(command: CommandDefinition): CompletionPath["words"] {
+  const [first] = command.positionals ?? [];
+  return (first?.options ?? []).map((word) => ({ word, description: "" }));
 }

@@ -7,6 +7,7 @@ import { type CommandGroup, defineCommand, type Positional } from "../command.ts
 import { deviceSettings } from "../device.ts";
 import { findModel, noSuchModel } from "../model-name.ts";
 import type { Io } from "../output/io.ts";
+import { toJsonText } from "../output/json.ts";
 import { withProgress } from "../output/progress.ts";
 import { formatBytes, formatCount, formatSeconds } from "../output/quantity.ts";
 import { renderTable } from "../output/table.ts";
@@ -30,7 +31,7 @@ const list = defineCommand({
   async run({ args, io, connect }) {
     const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     const models = await client.call("lmx.models", {});
-    io.stdout.write(args.json ? toJson(models) : describe(models, io));
+    io.stdout.write(args.json ? toJsonText(models) : describe(models, io));
     return 0;
   },
 });
@@ -47,7 +48,7 @@ const load = defineCommand({
     const modelId = findModel(models, name)?.modelId ?? name;
     const loading = client.call("lmx.load", { modelId });
     const result = await withProgress(io, `loading ${clean(modelId)} on ${server}`, loading);
-    if (args.json) io.stdout.write(toJson(result));
+    if (args.json) io.stdout.write(toJsonText(result));
     if (result.status !== "loaded") throw notLoaded(result, server);
     if (!args.json) io.stdout.write(`${loadedLine(result)}\n`);
     return 0;
@@ -68,7 +69,7 @@ const unload = defineCommand({
     const result = await client.call("lmx.unload", { modelId: found.modelId });
     const { modelId, freedBytes } = result;
     const freed = freedBytes === null ? "" : `, ${formatBytes(freedBytes)} freed`;
-    io.stdout.write(args.json ? toJson(result) : `unloaded ${clean(modelId)}${freed}\n`);
+    io.stdout.write(args.json ? toJsonText(result) : `unloaded ${clean(modelId)}${freed}\n`);
     return 0;
   },
 });
@@ -88,7 +89,9 @@ const use = defineCommand({
     const { setConfig } = await import("../../config/edit.ts");
     await setConfig(path, "model.default", found.modelId);
     const { modelId, state } = found;
-    io.stdout.write(args.json ? toJson({ modelId, state, path }) : `default model: ${modelId}\n`);
+    io.stdout.write(
+      args.json ? toJsonText({ modelId, state, path }) : `default model: ${modelId}\n`,
+    );
     const override = environment.variables["OPTA_MODEL"];
     if (override !== undefined && override !== modelId) {
       io.stderr.write(`OPTA_MODEL=${clean(override)} is set and still wins in this shell\n`);
@@ -144,10 +147,6 @@ function notLoaded(result: Exclude<LoadResult, { status: "loaded" }>, server: st
     "downloading through opta comes in a later version; fetch it on the server, then:\n" +
       `opta models load ${modelId}`,
   );
-}
-
-function toJson(document: object): string {
-  return `${JSON.stringify(document, null, 2)}\n`;
 }
 
 function clean(text: string): string {

@@ -6,6 +6,7 @@ import type { OperationResult } from "../../protocol/operations.ts";
 import { permissionModes } from "../../protocol/permission.ts";
 import { type CommandGroup, defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
+import { toJsonText } from "../output/json.ts";
 
 const explain = defineCommand({
   name: "explain",
@@ -46,8 +47,8 @@ const explain = defineCommand({
       ...(args.mode === undefined ? {} : { mode: args.mode }),
     });
     const { decision, rule, reason } = verdict;
-    const json = () => `${JSON.stringify({ decision, rule, reason }, null, 2)}\n`;
-    io.stdout.write(args.json ? json() : describe(verdict, io));
+    const document = { decision, rule, reason };
+    io.stdout.write(args.json ? toJsonText(document) : describe(verdict, io));
     return 0;
   },
 });

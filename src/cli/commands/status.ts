@@ -4,6 +4,7 @@ import type { ServerStatus } from "../../protocol/model.ts";
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import { defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
+import { toJsonText } from "../output/json.ts";
 import { formatBytes } from "../output/quantity.ts";
 import { deviceSettings } from "../device.ts";
 
@@ -21,21 +22,19 @@ export const command = defineCommand({
     const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     try {
       const status = await client.call("lmx.status", {});
-      io.stdout.write(args.json ? toJson({ reachable: true, ...status }) : describe(status, io));
+      io.stdout.write(
+        args.json ? toJsonText({ reachable: true, ...status }) : describe(status, io),
+      );
       return 0;
     } catch (thrown) {
       const unreachable = thrown instanceof OptaError && exitCodeOf(thrown.code) === 3;
       if (!args.json || !unreachable) throw thrown;
       const { code, message, hint } = thrown;
-      io.stdout.write(toJson({ reachable: false, code, message, hint }));
+      io.stdout.write(toJsonText({ reachable: false, code, message, hint }));
       return exitCodeOf(code);
     }
   },
 });
-
-function toJson(document: object): string {
-  return `${JSON.stringify(document, null, 2)}\n`;
-}
 
 function describe(status: ServerStatus, io: Io): string {
   const { memory, loadedModels } = status;
