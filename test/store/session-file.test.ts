@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -135,6 +136,34 @@ describe("save and load", () => {
     }
     expect((await failure(store.save(session("one")))).message).toContain(pathOf("one"));
   });
+});
+
+test("in a directory that may only be read, reading works and writing gives one clear error", async () => {
+  await store.save(session("one"));
+  chmodSync(pathOf("one"), 0o644);
+  for (const path of [directory, join(root, "opta"), root]) chmodSync(path, 0o555);
+  const modulePath = join(import.meta.dir, "../../src/store/session-file.ts");
+  const code = `
+    const { createSessionStore } = require(${JSON.stringify(modulePath)});
+    const store = createSessionStore({ directory: ${JSON.stringify(directory)} });
+    const outcome = (work) => work.then(() => "ok", ({ code, message }) => code + ": " + message);
+    (async () => {
+      const { sessions } = await store.list();
+      const one = await store.load("one");
+      const attempts = [store.save(one), store.lock("one"), store.delete("one")].map(outcome);
+      console.log(JSON.stringify([sessions.length, one.title, ...(await Promise.all(attempts))]));
+    })();`;
+  // Root may write anywhere, so the attempt is made as an ordinary user.
+  const asOrdinaryUser = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+  const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", ...asOrdinaryUser });
+  const [count, title, ...refusals] = JSON.parse(await new Response(child.stdout).text());
+  for (const path of [root, join(root, "opta"), directory]) chmodSync(path, 0o700);
+  expect([count, title]).toEqual([1, "Fix the bug"]);
+  expect(refusals).toEqual([
+    `storage-failed: cannot write ${pathOf("one")}: permission denied`,
+    "storage-failed: cannot lock session one: permission denied",
+    "storage-failed: cannot lock session one: permission denied",
+  ]);
 });
 
 describe("corrupt files", () => {
