@@ -48,7 +48,10 @@ export interface WrittenFile {
 
 /** New content on disk beside its target, waiting. Exactly one of the two ends it. */
 export interface StagedFile {
-  /** @throws StorageError, what beforeRename threw; after either, nothing but the old file is there. */
+  /**
+   * @throws StorageError, what beforeRename threw; after either only the old file is there, except when the
+   *   disk fails to confirm the finished rename ("cannot confirm on disk")
+   */
   commit(): WrittenFile;
   discard(): void;
 }
@@ -250,10 +253,7 @@ function syncDirectory({ directory, directoryPath, name }: Target): void {
     fsyncSync(directory.fd);
   } catch (error) {
     if (errnoOf(error) === "EINVAL" || errnoOf(error) === "ENOTSUP") return;
-    const why = toStorageError(error, `confirm on disk the rename of ${directoryPath}/${name}`);
-    throw why instanceof StorageError
-      ? new StorageError(why.code, `${why.message} (the new content is in place)`, why.hint)
-      : why;
+    throw toStorageError(error, `confirm on disk the new content of ${directoryPath}/${name}`);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   openSync,
   readlinkSync,
   realpathSync,
+  rmdirSync,
   statSync,
 } from "node:fs";
 import { basename, dirname } from "node:path";
@@ -63,7 +64,7 @@ function openFilePath(fd: number): string | undefined {
 
 /**
  * Makes a directory and its missing parents (0777 less umask), never through a link that appears on the way.
- * `path` is resolved already. @returns what was made, outermost first, so that the caller can take it back
+ * `path` is resolved already. @returns what was made, outermost first, for removeEmptyDirectories; nothing is left after a throw
  */
 export function makeDirectories(path: string): readonly string[] {
   try {
@@ -73,16 +74,35 @@ export function makeDirectories(path: string): readonly string[] {
     if (errnoOf(error) !== "ENOENT" || dirname(path) === path) throw error;
   }
   const made = makeDirectories(dirname(path));
-  const parent = holdDirectory(dirname(path));
   try {
-    if (parent.currentPath() !== dirname(path)) throw new Error(`${dirname(path)} was moved away`);
-    mkdirSync(parent.at(basename(path)));
-    return [...made, path];
+    return makeInside(dirname(path), basename(path)) ? [...made, path] : made;
   } catch (error) {
-    // Somebody else made it first: then it is not ours to take back.
-    if (errnoOf(error) === "EEXIST") return made;
+    removeEmptyDirectories(made);
+    throw error;
+  }
+}
+
+/** @returns false when somebody else made it first: then it is not ours to take back */
+function makeInside(parentPath: string, name: string): boolean {
+  const parent = holdDirectory(parentPath);
+  try {
+    if (parent.currentPath() !== parentPath) throw new Error(`${parentPath} was moved away`);
+    mkdirSync(parent.at(name));
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
     throw error;
   } finally {
     parent.close();
+  }
+}
+
+/** Takes back what makeDirectories made, as far as nobody has put anything there. */
+export function removeEmptyDirectories(made: readonly string[]): void {
+  try {
+    for (const directory of made.toReversed()) rmdirSync(directory);
+  } catch (error) {
+    // In use by somebody else already.
+    if (errnoOf(error) === undefined) throw error;
   }
 }

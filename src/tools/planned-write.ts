@@ -2,11 +2,11 @@
 // Everything is on disk beside its target before the first file is replaced, and each target is compared byte
 // for byte with what the change was computed from right before its rename (promises F1, F3). A kill between
 // two renames leaves each file old or new, but some of either.
-import { rmdirSync, unlinkSync } from "node:fs";
+import { unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { type StagedFile, stageFile } from "../base/atomic-file.ts";
-import { makeDirectories } from "../base/held-directory.ts";
-import { errnoOf, toStorageError } from "../base/storage-error.ts";
+import { makeDirectories, removeEmptyDirectories } from "../base/held-directory.ts";
+import { StorageError, toStorageError } from "../base/storage-error.ts";
 import { type FileContent, type JudgedFile, readContent, stampOf } from "./file-content.ts";
 import type { FileLedger } from "./tool.ts";
 import { ToolFailure } from "./tool-failure.ts";
@@ -41,9 +41,13 @@ export function commitWrites(writes: readonly PlannedWrite[], ledger: FileLedger
   } catch (error) {
     for (const waiting of staged) waiting.discard();
     rollBack(done, ledger, error);
-    removeEmpty(made);
-    throw error;
+    removeEmptyDirectories(made);
+    throw error instanceof StorageError ? unchanged(error) : error;
   }
+}
+
+function unchanged(error: StorageError): StorageError {
+  return new StorageError(error.code, `${error.message}; nothing was changed`, error.hint);
 }
 
 /** Rename would get past a write protection that an editor heeds; so for root too. */
@@ -107,13 +111,4 @@ function putBack(write: PlannedWrite, ledger: FileLedger): void {
   const undo = { file, before: { ...before, bytes: after }, after: before.bytes, summary: "" };
   const written = stage(undo).commit();
   ledger.set(file.path, stampOf(before.bytes, written.modifiedNs));
-}
-
-function removeEmpty(made: readonly string[]): void {
-  try {
-    for (const directory of made.toReversed()) rmdirSync(directory);
-  } catch (error) {
-    // Somebody else uses it already.
-    if (errnoOf(error) === undefined) throw error;
-  }
 }
