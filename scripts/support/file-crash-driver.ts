@@ -1,7 +1,7 @@
 // The program that scripts/file-crash.ts kills: one file operation in a prepared directory, between two marker
 // system calls (a stat of a path that does not exist), so that the harness finds it in a trace.
 // Usage: bun file-crash-driver.ts OPERATION DIRECTORY; prints {"ok", "text"}.
-import { statSync, writeFileSync } from "node:fs";
+import { statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../src/base/atomic-file.ts";
 import { createEditFileTool } from "../../src/tools/edit-file.ts";
@@ -46,6 +46,7 @@ function perform(): Promise<Outcome> {
         text: "saved",
       }));
     case "torn":
+      truncateSync(join(directory, "session.json"));
       writeFileSync(join(directory, "session.json"), after);
       return Promise.resolve({ ok: true, text: "saved" });
     case "edit":
