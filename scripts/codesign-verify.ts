@@ -146,6 +146,8 @@ function checkSuperBlob({ bytes, signatures }: Image, check: Check): Directory |
     "the padding is not zero",
   );
   const count = blob.readUInt32BE(8);
+  check(count === 3, `${count} blobs, expected code directory, requirements and CMS`);
+  if (count !== 3) return undefined;
   const found = new Map<number, Buffer>();
   let expectedOffset = 12 + count * 8;
   for (let index = 0; index < count; index++) {
@@ -189,7 +191,10 @@ function checkDirectory(
   const found = directory.toString("utf8", name, nameEnd);
   check(found === expected.identifier, `identifier ${found}, expected ${expected.identifier}`);
   check(nameEnd < hashes - specials * 32, "the identifier runs into the hashes");
-  check(at(44) === 0 && at(48) === 0 && at(52) === 0, "scatter, team or spare fields are set");
+  check(
+    at(40) === 0 && at(44) === 0 && at(48) === 0 && at(52) === 0,
+    "scatter, team or spare fields are set",
+  );
   check(directory.readBigUInt64BE(56) === 0n, "a 64-bit code limit is set");
   check(limit === signatures[0]?.offset, "the code limit is not where the signature begins");
 
@@ -208,6 +213,9 @@ function checkDirectory(
   check(pageBytes === 4096, `pages of ${pageBytes} bytes`);
   check(pages === Math.ceil(limit / pageBytes), `${pages} page hashes for ${limit} bytes`);
   check(hashes + pages * 32 === directory.length, "the hashes do not end the code directory");
+  // A count that does not fit the file bounds no loop.
+  if (pageBytes !== 4096 || pages !== Math.ceil(limit / pageBytes)) return;
+  if (hashes + pages * 32 !== directory.length || limit > bytes.length) return;
   const hashAt = (slot: number) => directory.subarray(hashes + slot * 32, hashes + (slot + 1) * 32);
   check(specials === 2, `${specials} special slots`);
   check(

@@ -1,7 +1,7 @@
 // Bun.build with the flags every executable of ours gets (opta, and the hello world it is measured against), and the
 // proof that nothing is left for run time to resolve. Knows nothing of opta's entry points.
 import type { BunPlugin } from "bun";
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { basename, dirname, join } from "node:path";
 
@@ -95,8 +95,17 @@ export function findRuntimeImports(metafile: Bun.BuildMetafile): readonly string
     input.imports
       .filter((found) => "external" in found && found.external === true)
       .filter(({ path }) => !outputs.has(path) && !isRuntimeModule(path))
+      .filter(({ path }) => !isUnusedReexport(file, path))
       .map(({ path }) => `${file}: ${path}`),
   );
+}
+
+/**
+ * A re-export that nobody uses, of a package that declares itself free of side effects: Bun lists it as external
+ * and leaves it out of the bundle.
+ */
+function isUnusedReexport(file: string, path: string): boolean {
+  return path.startsWith("./") && existsSync(join(dirname(file), path));
 }
 
 /** Bun answers some npm names with shims of its own (ws, undici); those it does not tell apart, so only these pass. */
