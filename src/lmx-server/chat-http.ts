@@ -45,14 +45,14 @@ async function respond(
     recorder.end("error");
     return refusalResponse(answer.refused);
   }
-  const { request, events } = answer;
+  const { request, events, bare } = answer;
   const head: ChunkHead = {
     id: requestId,
     created: Math.floor(Date.now() / 1000),
     model: request.model,
     withUsage: request.stream_options?.include_usage === true,
   };
-  const outlet = { head, recorder, signal };
+  const outlet = { head, recorder, signal, bare };
   return request.stream === true ? streamResponse(events, outlet) : wholeResponse(events, outlet);
 }
 
@@ -60,16 +60,18 @@ interface Outlet {
   readonly head: ChunkHead;
   readonly recorder: RequestRecorder;
   readonly signal: AbortSignal;
+  readonly bare: boolean;
 }
 
 /** Headers and role chunk leave at once, as LMX's do, while the model still reads the prompt. */
 function streamResponse(
   events: AsyncIterable<readonly EngineEvent[]>,
-  { head, recorder, signal }: Outlet,
+  { head, recorder, signal, bare }: Outlet,
 ): Response {
   const batches = events[Symbol.asyncIterator]();
   const stream = new ReadableStream<Uint8Array>({
     start(controller) {
+      if (bare) return;
       controller.enqueue(Buffer.from(roleChunk(head)));
       recorder.sent(1);
     },

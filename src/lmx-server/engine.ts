@@ -20,7 +20,12 @@ export interface ChatContext {
 }
 
 export type EngineAnswer =
-  { readonly refused: Refusal } | { readonly events: AsyncIterable<readonly EngineEvent[]> };
+  | { readonly refused: Refusal }
+  | {
+      readonly events: AsyncIterable<readonly EngineEvent[]>;
+      /** The SSE body begins with the first event, without the chunk that names the role. */
+      readonly bare: boolean;
+    };
 
 /** An answer in place of the wanted one. Over HTTP the status; over a socket `chat.error`. */
 export interface Refusal {

@@ -153,7 +153,7 @@ const routeSchema = z.strictObject({
   status: httpStatus.optional(),
   headers: z.record(z.string(), z.string()).default({}),
   /** A string is sent as it is, anything else as JSON. */
-  body: z.unknown(),
+  body: z.json().optional(),
 });
 
 const serverSchema = z.strictObject({

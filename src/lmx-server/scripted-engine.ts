@@ -22,7 +22,8 @@ export function createScriptedEngine(scenario: Scenario, models: LmxModels): Lmx
       if (!turn) return { refused: noTurn(requestNumber + 1, turns.length) };
       const refused = findMismatch(turn, { request, requestNumber }) ?? scriptedRefusal(turn);
       if (refused) return { refused };
-      return { events: playTurn({ turn, requestNumber, request, context }) };
+      const bare = context.transport === "http" && turn.raw.sse !== undefined;
+      return { events: playTurn({ turn, requestNumber, request, context }), bare };
     },
   };
 }
