@@ -13,7 +13,7 @@ import { resolveWorkspacePath } from "./workspace-path.ts";
 export type FindFilesOptions = FileSearchOptions;
 
 const parameters = z.object({
-  pattern: z.string().min(1).describe("glob, e.g. src/**/*.ts"),
+  pattern: z.string().min(1).describe("glob"),
   path: z.string().optional(),
 });
 

@@ -1,0 +1,101 @@
+import { describe, expect, test } from "bun:test";
+import { endProcessTree, parsePs, selectTree } from "../../src/base/process-tree.ts";
+
+const row = (
+  pid: number,
+  parent: number,
+  rest: Partial<ReturnType<typeof parsePs>[number]> = {},
+) => ({
+  pid,
+  parent,
+  group: pid,
+  session: pid,
+  started: `t${pid}`,
+  marked: false,
+  ...rest,
+});
+
+describe("selectTree", () => {
+  test("takes the root's group, session, descendants and what is marked, and nothing else", () => {
+    const rows = [
+      row(100, 1),
+      row(101, 100),
+      row(102, 101),
+      row(103, 1, { group: 100 }),
+      row(104, 1, { session: 100 }),
+      row(105, 1, { marked: true }),
+      row(106, 105),
+      row(200, 1),
+      row(201, 200),
+    ];
+    expect(selectTree(rows, { rootPid: 100 }, new Map()).toSorted()).toEqual([
+      100, 101, 102, 103, 104, 105, 106,
+    ]);
+  });
+
+  test("remembers a descendant whose parent died, but not a stranger that got its pid", () => {
+    const known = new Map<number, string>();
+    selectTree([row(100, 1), row(101, 100), row(102, 100)], { rootPid: 100 }, known);
+    const later = [row(101, 1), row(102, 1, { started: "later" })];
+    expect(selectTree(later, { rootPid: 100 }, known)).toEqual([101]);
+  });
+
+  test("never takes init or this process", () => {
+    const rows = [row(1, 0, { marked: true }), row(process.pid, 1, { marked: true })];
+    expect(selectTree(rows, { rootPid: 100 }, new Map())).toEqual([]);
+  });
+});
+
+test("parsePs reads the rows of macOS ps and skips zombies", () => {
+  const text = [
+    "    1     0     1 Ss   Mon Nov 24 09:00:00 2025     /sbin/launchd",
+    "  501   500   501 S+   Mon Nov  3 09:00:01 2025     /bin/bash -c x PATH=/bin OPTA_CALL=abc",
+    "  502   501   501 Z    Mon Nov 24 09:00:01 2025     (sleep)",
+    "",
+  ].join("\n");
+  expect(parsePs(text, "OPTA_CALL=abc")).toEqual([
+    row(1, 0, { session: 0, started: "Mon Nov 24 09:00:00 2025" }),
+    row(501, 500, { session: 0, started: "Mon Nov  3 09:00:01 2025", marked: true }),
+  ]);
+});
+
+describe("endProcessTree", () => {
+  const spawn = (script: string, marker: string) =>
+    Bun.spawn(["/bin/bash", "-c", script], {
+      stdio: ["ignore", "pipe", "ignore"],
+      env: { PATH: "/usr/bin:/bin", OPTA_TEST: marker },
+      detached: true,
+    });
+
+  test("finds nothing to do when all have exited", async () => {
+    const child = spawn("true", "none");
+    await child.exited;
+    const ending = endProcessTree(
+      { rootPid: child.pid, marker: "OPTA_TEST=none" },
+      { graceMs: 1_000 },
+    );
+    expect(await ending).toEqual({ found: 0, left: 0 });
+  });
+
+  test("lets a process finish its own clean-up on SIGTERM", async () => {
+    const child = spawn("trap 'echo cleaned; exit 0' TERM; echo ready; sleep 60 & wait", "clean");
+    const reader = child.stdout.getReader();
+    await reader.read();
+    await endProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=clean" }, { graceMs: 5_000 });
+    const { value } = await reader.read();
+    expect(new TextDecoder().decode(value)).toBe("cleaned\n");
+    expect(await child.exited).toBe(0);
+  });
+
+  test("kills a process that ignores SIGTERM", async () => {
+    const child = spawn("trap '' TERM; echo ready; while :; do sleep 0.1; done", "deaf");
+    await child.stdout.getReader().read();
+    const ending = await endProcessTree(
+      { rootPid: child.pid, marker: "OPTA_TEST=deaf" },
+      { graceMs: 100 },
+    );
+    expect(ending.left).toBe(0);
+    await child.exited;
+    expect(child.signalCode).toBe("SIGKILL");
+  });
+});
