@@ -46,7 +46,7 @@ Examples:
 
 test("a command's page has usage, arguments, flags with their defaults, and examples", async () => {
   expect((await runWords(["permissions", "explain", "--help"])).stdout)
-    .toBe(`opta permissions explain - say whether a tool call would be allowed, asked about or denied, and why
+    .toBe(`opta permissions explain - say what would be decided about a tool call, and why
 
 Usage: opta permissions explain [flags] <subject>
 
@@ -133,7 +133,7 @@ describe("every command", () => {
         expect(each.summary).toMatch(/^[a-z].*[^.]$/);
         const page = commandPage(each === command ? name : `${name} ${each.name}`, each);
         const widest = Math.max(...page.split("\n").map((line) => line.length));
-        expect(widest).toBeLessThanOrEqual(110);
+        expect(widest).toBeLessThanOrEqual(100);
       }
     });
   }

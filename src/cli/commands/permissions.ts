@@ -10,7 +10,7 @@ import { toJsonText } from "../output/json.ts";
 
 const explain = defineCommand({
   name: "explain",
-  summary: "say whether a tool call would be allowed, asked about or denied, and why",
+  summary: "say what would be decided about a tool call, and why",
   args: {
     tool: {
       type: "string",

@@ -15,8 +15,7 @@ export const command = defineCommand({
     json: { type: "boolean", description: "print one JSON document" },
     device: { type: "string", valueHint: "HOST[:PORT]", description: "the model server to ask" },
   },
-  notes:
-    "Exits 3 when no server is reachable, 0 otherwise; `ready` says whether a model is loaded.",
+  notes: "Exits 3 when no server is reachable, else 0; `ready` says whether a model is loaded.",
   examples: ["opta status", "opta status --json", "opta status --device studio.local:1234"],
   async run({ args, io, connect }) {
     const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
