@@ -1,7 +1,7 @@
 // POST /v1/chat/completions: as one JSON object, or as server-sent events (contracts/lmx.md section 2). A
 // failure before the first byte is a status; a later one is `data: {"error":…}` and no finish.
-import { checkChatRequest } from "./chat-request.ts";
 import type { ChatRequestBody } from "./chat-request.ts";
+import { checkChatRequest } from "./check-request.ts";
 import { collectAnswer } from "./collect-answer.ts";
 import type { EngineEvent, LmxEngine, Refusal } from "./engine.ts";
 import { json, refusalResponse } from "./http-error.ts";

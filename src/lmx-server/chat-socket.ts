@@ -1,29 +1,9 @@
 // The socket /v1/chat/stream: which frame is what, and which requests run on it (contracts/lmx.md section 1).
 // How one request is answered is in socket-answer.ts.
 import { errorFrame } from "./chat-frames.ts";
-import type { LmxEngine } from "./engine.ts";
 import { parseJsonObject } from "./json-text.ts";
-import type { RequestLog } from "./request-log.ts";
 import { answerOnSocket } from "./socket-answer.ts";
-
-/** What a socket carries from its upgrade on. */
-export interface SocketData {
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly connection: number;
-  /** The requests that run on it, by id. Aborting with "cancelled" is answered, with "gone" it is not. */
-  readonly running: Map<string, AbortController>;
-  /** Requests that wait until less is unsent. */
-  readonly waiting: Set<() => void>;
-}
-
-export interface ChatSocketOptions {
-  readonly engine: LmxEngine;
-  readonly log: RequestLog;
-  /** 0 sends none, as for pings. */
-  readonly progressEveryMs: number;
-  readonly pingEveryMs: number;
-}
+import type { ChatSocketOptions, SocketData } from "./socket-answer.ts";
 
 export function createChatSocket(options: ChatSocketOptions): Bun.WebSocketHandler<SocketData> {
   return {

@@ -5,7 +5,6 @@ import type { ServerKeys } from "./access.ts";
 import { adminRoutes } from "./admin-routes.ts";
 import { answerChat } from "./chat-http.ts";
 import { createChatSocket } from "./chat-socket.ts";
-import type { SocketData } from "./chat-socket.ts";
 import type { LmxEngine, Refusal } from "./engine.ts";
 import { json, refusalResponse } from "./http-error.ts";
 import { modelRoutes } from "./model-routes.ts";
@@ -13,6 +12,7 @@ import { createRequestLog } from "./request-log.ts";
 import type { Arrival, RecordedRequest, RequestRecorder } from "./request-log.ts";
 import { findRoute } from "./route.ts";
 import type { RouteContext } from "./route.ts";
+import type { SocketData } from "./socket-answer.ts";
 
 export interface LmxServerOptions extends ServerKeys {
   readonly engine: LmxEngine;

@@ -2,13 +2,31 @@
 // client's cancel or a lost connection decide (contracts/lmx.md sections 1 and 7b).
 import { doneFrame, errorFrame, progressFrame, toFrame } from "./chat-frames.ts";
 import type { Frame } from "./chat-frames.ts";
-import { checkChatRequest } from "./chat-request.ts";
-import type { ChatSocketOptions, SocketData } from "./chat-socket.ts";
+import { checkChatRequest } from "./check-request.ts";
 import { collectAnswer } from "./collect-answer.ts";
-import type { EngineEvent } from "./engine.ts";
+import type { EngineEvent, LmxEngine } from "./engine.ts";
 import { aborted } from "./pause.ts";
 import { createRequestId } from "./request-id.ts";
-import type { RequestRecorder } from "./request-log.ts";
+import type { RequestLog, RequestRecorder } from "./request-log.ts";
+
+/** What a socket carries from its upgrade on. */
+export interface SocketData {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly connection: number;
+  /** The requests that run on it, by id. Aborting with "cancelled" is answered, with "gone" it is not. */
+  readonly running: Map<string, AbortController>;
+  /** Requests that wait until less is unsent. */
+  readonly waiting: Set<() => void>;
+}
+
+export interface ChatSocketOptions {
+  readonly engine: LmxEngine;
+  readonly log: RequestLog;
+  /** 0 sends none, as for pings. */
+  readonly progressEveryMs: number;
+  readonly pingEveryMs: number;
+}
 
 type Socket = Bun.ServerWebSocket<SocketData>;
 type AnswerOptions = ChatSocketOptions & {
