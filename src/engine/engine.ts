@@ -19,7 +19,8 @@ import { judge } from "./permission-policy.ts";
 import { createSession, newSessionFile, type Session, type Turn } from "./session.ts";
 import { systemMessageText, userMessageText } from "./system-prompt.ts";
 import { toToolSchemas } from "./tool-schemas.ts";
-import { runTurn, type TurnContext } from "./turn.ts";
+import { runTurn } from "./turn.ts";
+import type { TurnContext } from "./turn-context.ts";
 import { readGitBranch, readProjectInstructions } from "./workspace-facts.ts";
 
 export interface EngineOptions {
@@ -286,7 +287,10 @@ export function createEngine(options: EngineOptions): Engine {
     const needle = query.toLowerCase();
     const found: S[] = [];
     for (const session of sessions) {
-      const { messages } = await store.load(session.sessionId);
+      // One that went away or broke since it was listed has nothing to find.
+      const loaded = await store.load(session.sessionId).catch(() => undefined);
+      if (!loaded) continue;
+      const { messages } = loaded;
       const said = messages.filter((message) => message.role !== "system").map(messageText);
       if ([session.title, ...said].some((text) => text.toLowerCase().includes(needle))) {
         found.push(session);

@@ -2,7 +2,7 @@
 // decides what happens next; that is the turn.
 import type { ChatRequest, ProviderEvent, ProviderToolCall, Usage } from "../providers/provider.ts";
 import { assertNever } from "../base/assert-never.ts";
-import type { TurnContext } from "./turn.ts";
+import type { TurnContext } from "./turn-context.ts";
 
 type ProviderFailure = Extract<ProviderEvent, { type: "error" }>;
 

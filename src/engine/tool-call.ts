@@ -6,7 +6,7 @@ import type { Effect, Verdict } from "../protocol/permission.ts";
 import type { ProviderToolCall } from "../providers/provider.ts";
 import type { Tool, ToolContext, ToolResult } from "../tools/tool.ts";
 import { alwaysRuleFor } from "./permission-policy.ts";
-import type { TurnContext } from "./turn.ts";
+import type { TurnContext } from "./turn-context.ts";
 
 /** Read-only calls of one step that run at once: enough to hide disk latency, few enough for a laptop. */
 const parallelCalls = 8;

@@ -2,46 +2,14 @@
 // steps, cancellable at any point, saved after every step; it ends with exactly one of turn.done, turn.error.
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { Message } from "../protocol/message.ts";
-import type { Effect, Verdict } from "../protocol/permission.ts";
 import type { TurnStats } from "../protocol/operations.ts";
-import type {
-  Provider,
-  ProviderToolCall,
-  ResolvedModel,
-  ToolSchema,
-} from "../providers/provider.ts";
-import type { Tool } from "../tools/tool.ts";
+import type { ProviderToolCall, ResolvedModel } from "../providers/provider.ts";
 import { outputReserveTokens } from "./context.ts";
 import { noAnswer, toolResultMessage } from "./message-history.ts";
-import type { Session, Turn } from "./session.ts";
+import type { Turn } from "./session.ts";
 import { runStep, type StepResult } from "./step.ts";
 import { runToolCalls } from "./tool-call.ts";
-
-/** What the steps and tool calls of one turn share. */
-export interface TurnContext {
-  readonly turnId: string;
-  readonly session: Session;
-  readonly provider: Provider;
-  readonly tools: ReadonlyMap<string, Tool>;
-  readonly toolSchemas: readonly ToolSchema[];
-  /** Absolute, links resolved. */
-  readonly workspace: string;
-  readonly outputDirectory: string;
-  readonly maxSteps: number;
-  readonly signal: AbortSignal;
-  /** The policy, with the turn's mode and every rule in force. */
-  judge(tool: string, effects: readonly Effect[]): Verdict;
-  readonly counters: TurnCounters;
-}
-
-export interface TurnCounters {
-  steps: number;
-  promptTokens: number;
-  completionTokens: number;
-  toolCalls: number;
-  deniedCalls: number;
-  firstTokenMs: number | undefined;
-}
+import type { TurnContext, TurnCounters } from "./turn-context.ts";
 
 /** Events that follow a turn's last save: session.cancelled where it was, the terminal one, session.updated. */
 const endingEvents = { done: 2, failed: 2, cancelled: 3 } as const;

@@ -2,12 +2,12 @@
 import { createAskUserTool } from "./ask-user.ts";
 import { createDeleteFileTool } from "./delete-file.ts";
 import { createEditFileTool } from "./edit-file.ts";
-//F import { createFindFilesTool } from "./find-files.ts";
+import { createFindFilesTool } from "./find-files.ts";
 import { createListDirTool } from "./list-dir.ts";
 import { createMultiEditTool } from "./multi-edit.ts";
 import { createReadFileTool } from "./read-file.ts";
 import { createRunCommandTool } from "./run-command.ts";
-//F import { createSearchFilesTool } from "./search-files.ts";
+import { createSearchFilesTool } from "./search-files.ts";
 import type { Tool } from "./tool.ts";
 import { createWebFetchTool } from "./web-fetch.ts";
 import { createWebSearchTool } from "./web-search.ts";
@@ -25,7 +25,7 @@ export interface BuiltinToolOptions {
 }
 
 export function createBuiltinTools(options: BuiltinToolOptions): readonly Tool[] {
-  const _search = {
+  const search = {
     environment: options.environment,
     toolPath: options.toolPath,
     cacheDirectory: options.cacheDirectory,
@@ -36,8 +36,8 @@ export function createBuiltinTools(options: BuiltinToolOptions): readonly Tool[]
     createEditFileTool(),
     createMultiEditTool(),
     createListDirTool(),
-    //F createSearchFilesTool(search),
-    //F createFindFilesTool(search),
+    createSearchFilesTool(search),
+    createFindFilesTool(search),
     createRunCommandTool({ environment: { ...options.environment, PATH: options.toolPath } }),
     createAskUserTool(),
     createDeleteFileTool(),

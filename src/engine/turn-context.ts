@@ -1,0 +1,30 @@
+// What the steps and tool calls of one turn share; made by engine.ts, used up by turn.ts.
+import type { Effect, Verdict } from "../protocol/permission.ts";
+import type { Provider, ToolSchema } from "../providers/provider.ts";
+import type { Tool } from "../tools/tool.ts";
+import type { Session } from "./session.ts";
+
+export interface TurnContext {
+  readonly turnId: string;
+  readonly session: Session;
+  readonly provider: Provider;
+  readonly tools: ReadonlyMap<string, Tool>;
+  readonly toolSchemas: readonly ToolSchema[];
+  /** Absolute, links resolved. */
+  readonly workspace: string;
+  readonly outputDirectory: string;
+  readonly maxSteps: number;
+  readonly signal: AbortSignal;
+  /** The policy, with the turn's mode and every rule in force. */
+  judge(tool: string, effects: readonly Effect[]): Verdict;
+  readonly counters: TurnCounters;
+}
+
+export interface TurnCounters {
+  steps: number;
+  promptTokens: number;
+  completionTokens: number;
+  toolCalls: number;
+  deniedCalls: number;
+  firstTokenMs: number | undefined;
+}

@@ -1,0 +1,64 @@
+// Directories for acceptance tests: a workspace with files, a home with settings, the sessions in it.
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { SessionFile } from "../../src/protocol/session.ts";
+
+export interface Place extends Disposable {
+  readonly workspace: string;
+  readonly home: string;
+  /** Path relative to the workspace. */
+  write(path: string, content: string): void;
+  read(path: string): string;
+  /** Writes the user's config.json. */
+  configure(settings: object): void;
+  /** Every session file, parsed, in the order of their names. */
+  sessions(): SessionFile[];
+  /** Names below the sessions directory. */
+  sessionEntries(): string[];
+}
+
+/** A fresh workspace and home, removed when disposed. */
+export function createPlace(files: Readonly<Record<string, string>> = {}): Place {
+  const root = realpathSync(mkdtempSync(join(tmpdir(), "opta-place-")));
+  const workspace = join(root, "workspace");
+  const home = join(root, "home");
+  const directory = join(home, ".config/opta");
+  for (const path of [workspace, home]) mkdirSync(path);
+  const place: Place = {
+    workspace,
+    home,
+    write(path, content) {
+      mkdirSync(dirname(join(workspace, path)), { recursive: true });
+      writeFileSync(join(workspace, path), content);
+    },
+    read: (path) => readFileSync(join(workspace, path), "utf8"),
+    configure(settings) {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      writeFileSync(join(directory, "config.json"), JSON.stringify(settings), { mode: 0o600 });
+    },
+    sessions: () =>
+      place
+        .sessionEntries()
+        .filter((name) => name.endsWith(".json"))
+        .map((name) => JSON.parse(readFileSync(join(directory, "sessions", name), "utf8"))),
+    sessionEntries: () => {
+      try {
+        return readdirSync(join(directory, "sessions")).toSorted();
+      } catch {
+        return [];
+      }
+    },
+    [Symbol.dispose]: () => rmSync(root, { recursive: true, force: true }),
+  };
+  for (const [path, content] of Object.entries(files)) place.write(path, content);
+  return place;
+}
