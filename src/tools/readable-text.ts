@@ -7,7 +7,7 @@ const maxHtmlChars = 2_000_000;
 const maxDepth = 200;
 
 const skipped =
-  "script style noscript template nav footer aside svg img iframe object button select";
+  "title script style noscript template nav footer aside svg img iframe object button select";
 const headings = ["h1", "h2", "h3", "h4", "h5", "h6"];
 
 /** `baseUrl` completes relative links. */
@@ -29,7 +29,8 @@ export async function toReadableText(html: string, baseUrl: string): Promise<str
       {
         selector: "a",
         options: {
-          baseUrl,
+          // Not its baseUrl, which is only put in front.
+          pathRewrite: (path: string) => URL.parse(path, baseUrl)?.href ?? path,
           hideLinkHrefIfSameAsText: true,
           noAnchorUrl: true,
           linkBrackets: ["<", ">"],

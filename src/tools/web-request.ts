@@ -24,9 +24,9 @@ export interface WebAnswer {
 }
 
 /** Enough for any page a person reads; more is a download. */
-export const maxBodyBytes = 5 * 1024 * 1024;
+const maxBodyBytes = 5 * 1024 * 1024;
 /** For the whole request, body included. */
-export const requestTimeoutMs = 30_000;
+const requestTimeoutMs = 30_000;
 
 /**
  * Sends the request. Dialling an address with the name in Host and in tls.serverName keeps SNI and the
