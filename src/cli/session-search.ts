@@ -1,7 +1,7 @@
 // Where a text occurs in a session, for `opta sessions search`: the first line that has it, cut around the
 // place. Case-insensitive, plain text. Pure.
-import { messageText } from "../protocol/message.ts";
 import type { SessionFile } from "../protocol/session.ts";
+import { spokenText } from "../protocol/turn-facts.ts";
 
 export interface SearchMatch {
   /** Who said it; "title" when no message has the text. */
@@ -17,7 +17,7 @@ const charactersAfter = 60;
 export function findInSession(session: SessionFile, query: string): SearchMatch | undefined {
   for (const message of session.messages) {
     if (message.role === "system") continue;
-    const line = lineAround(messageText(message), query);
+    const line = lineAround(spokenText(message), query);
     if (line !== undefined) return { where: message.role, line };
   }
   const line = lineAround(session.title, query);

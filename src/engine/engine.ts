@@ -6,10 +6,11 @@ import { createId } from "../base/ids.ts";
 import { orAborted } from "../base/or-aborted.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
-import { messageText, type Message } from "../protocol/message.ts";
+import type { Message } from "../protocol/message.ts";
 import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
 import type { Effect, PermissionMode, PermissionRule, Verdict } from "../protocol/permission.ts";
 import { titleFromPrompt } from "../protocol/session.ts";
+import { spokenText, userMessageText } from "../protocol/turn-facts.ts";
 import type { Provider, ResolvedModel } from "../providers/provider.ts";
 import type { SessionStore } from "../store/session-store.ts";
 import type { Tool } from "../tools/tool.ts";
@@ -17,7 +18,7 @@ import { createEventLog } from "./event-log.ts";
 import { completeHistory } from "./message-history.ts";
 import { judge } from "./permission-policy.ts";
 import { createSession, newSessionFile, type Session, type Turn } from "./session.ts";
-import { systemMessageText, userMessageText } from "./system-prompt.ts";
+import { systemMessageText } from "./system-prompt.ts";
 import { toToolSchemas } from "./tool-schemas.ts";
 import { runTurn } from "./turn.ts";
 import type { TurnContext } from "./turn-context.ts";
@@ -291,7 +292,7 @@ export function createEngine(options: EngineOptions): Engine {
       const loaded = await store.load(session.sessionId).catch(() => undefined);
       if (!loaded) continue;
       const { messages } = loaded;
-      const said = messages.filter((message) => message.role !== "system").map(messageText);
+      const said = messages.filter((message) => message.role !== "system").map(spokenText);
       if ([session.title, ...said].some((text) => text.toLowerCase().includes(needle))) {
         found.push(session);
       }

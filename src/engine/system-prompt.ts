@@ -1,6 +1,6 @@
 // What every session begins with. It is short and the same bytes everywhere: no date, no path, no name of
 // the project, because a local server's prefix cache is reused only as far as the bytes agree. What changes
-// from turn to turn (turnFacts) stands at the end of the user's message, where nothing follows it yet.
+// from turn to turn (protocol/turn-facts.ts) stands at the end of the user's message, where nothing follows it yet.
 
 export const systemPrompt = `You are opta, a coding agent working in the user's project through tools.
 
@@ -21,26 +21,4 @@ export function systemMessageText(
 ): string {
   if (!instructions) return systemPrompt;
   return `${systemPrompt}\n\n# Project instructions (${instructions.name})\n\n${instructions.text}`;
-}
-
-export interface TurnFacts {
-  readonly workspace: string;
-  readonly platform: string;
-  /** YYYY-MM-DD, local. */
-  readonly date: string;
-  readonly gitBranch: string | undefined;
-}
-
-const factsOpening = "\n\n<context>\n";
-const factsClosing = "\n</context>";
-
-/** The user's message as it is sent: the prompt, then what is true just now. */
-export function userMessageText(prompt: string, facts: TurnFacts): string {
-  const lines = [
-    `workspace: ${facts.workspace}`,
-    `platform: ${facts.platform}`,
-    `date: ${facts.date}`,
-    ...(facts.gitBranch === undefined ? [] : [`git branch: ${facts.gitBranch}`]),
-  ];
-  return `${prompt}${factsOpening}${lines.join("\n")}${factsClosing}`;
 }

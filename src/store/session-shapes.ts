@@ -1,7 +1,7 @@
 // Reading every shape of session file there is (contracts/daemon-v3.md section 7): ours, the superset; the
 // existing CLI's, without metadata; the seed's, with metadata only; the daemon's snapshot. What a writer left
 // out gets a default; what we do not know stays, in its order, for the next save. Pure: knows no disk.
-import { messageText } from "../protocol/message.ts";
+import { spokenText } from "../protocol/turn-facts.ts";
 import {
   type SessionFile,
   type SessionSummary,
@@ -90,7 +90,7 @@ function titleOf(messages: unknown): string {
     : undefined;
   const content = sessionFileSchema.shape.messages.safeParse([first]);
   const message = content.success ? content.data[0] : undefined;
-  return titleFromPrompt(message === undefined ? "" : messageText(message));
+  return titleFromPrompt(message === undefined ? "" : spokenText(message));
 }
 
 function countToolCalls(messages: unknown): number {

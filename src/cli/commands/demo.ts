@@ -4,11 +4,10 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEnvironment, type Environment } from "../../config/environment.ts";
-import { connect } from "../../client/connect.ts";
-import { loadConfig } from "../../config/load.ts";
 import { demoFiles, demoPrompt, demoScenario } from "../../lmx-server/demo-scenario.ts";
 import { startScriptedServer } from "../../lmx-server/scripted-server.ts";
 import { defineCommand } from "../command.ts";
+import { createContextParts } from "../context.ts";
 import type { Io } from "../output/io.ts";
 import { runTurnToEnd } from "../run-turn.ts";
 import { createTextSurface } from "../turn-surface.ts";
@@ -71,8 +70,9 @@ async function repair(options: {
   readonly environment: Environment;
 }): Promise<number> {
   const { io, workspace, environment } = options;
-  const client = await connect({ ...(await loadConfig({ environment })), environment });
+  const parts = createContextParts({ io, environment });
   try {
+    const client = await parts.connect();
     const { sessionId } = await client.call("session.create", { metadata: { workspace } });
     const { exitCode } = await runTurnToEnd({
       client,
@@ -89,7 +89,7 @@ async function repair(options: {
     });
     return exitCode;
   } finally {
-    await client.close();
+    await parts.close();
   }
 }
 

@@ -2,8 +2,9 @@
 // (`opta sessions export`, whole). System messages are left out: they are the same in every session.
 // Control characters of models and tools never get through (lesson 39).
 import { stripTerminalText } from "../../base/terminal-text.ts";
-import { type Message, messageText } from "../../protocol/message.ts";
+import type { Message } from "../../protocol/message.ts";
 import type { SessionFile } from "../../protocol/session.ts";
+import { spokenText } from "../../protocol/turn-facts.ts";
 import type { Style } from "./style.ts";
 
 /** Lines of one tool result that `show` prints; the export has all. */
@@ -72,7 +73,7 @@ function shownText(message: Message): string {
   const images = Array.isArray(message.content)
     ? message.content.filter((part) => part.type === "image_url").length
     : 0;
-  return [messageText(message).trim(), ...Array<string>(images).fill("[image]")]
+  return [spokenText(message).trim(), ...Array<string>(images).fill("[image]")]
     .filter((text) => text !== "")
     .join("\n");
 }

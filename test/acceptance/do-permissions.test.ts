@@ -1,0 +1,231 @@
+// What may happen without asking, on the built binary: with nobody to ask, and with somebody at a terminal.
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { opta } from "../support/binary.ts";
+import { eventsOf, optaDo } from "../support/do.ts";
+import { startScripted, type ScriptedServer } from "../support/lmx.ts";
+import { doInTerminal } from "../support/terminal.ts";
+import { createPlace, type Place } from "../support/workspace.ts";
+
+const write = { name: "write_file", arguments: { path: "new.txt", content: "x\n" } };
+const touch = { name: "run_command", arguments: { command: "touch ran" } };
+const asking = (...toolCalls: object[]) =>
+  startScripted({ turns: [{ toolCalls: toolCalls as never }, { text: "understood" }] });
+const made = (place: Place, path: string) => existsSync(join(place.workspace, path));
+const toldToModel = (lmx: ScriptedServer) => String(lmx.chats()[1]?.messages.at(-1)?.content);
+
+test("without a terminal a question is a denial at once: the model is told why, exit 6, the flag is named", async () => {
+  using place = createPlace();
+  await using lmx = await asking(write);
+  const run = await optaDo(["go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  expect(run.stdout).toBe("understood\n");
+  expect(run.stderr).toContain("--auto");
+  expect(made(place, "new.txt")).toBe(false);
+  expect(toldToModel(lmx)).toContain("denied");
+  expect(toldToModel(lmx)).toContain("no terminal");
+});
+
+test("a denied command names the rule that would have allowed it, and that rule works", async () => {
+  using place = createPlace();
+  await using lmx = await asking(touch);
+  const run = await optaDo(["--auto", "go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  const advice = run.stderr.match(/opta config set .*/)?.[0] ?? "";
+  const rules = advice.match(/'(.*)'/)?.[1] ?? "";
+  expect(JSON.parse(rules)).toBeArray();
+  const set = await opta(["config", "set", "permissions.rules", rules], { home: place.home });
+  expect(set.exitCode).toBe(0);
+  await using again = await asking(touch);
+  const allowed = await optaDo(["go"], { place, port: again.port });
+  expect(allowed.exitCode).toBe(0);
+  expect(made(place, "ran")).toBe(true);
+});
+
+test("--auto allows writes in the workspace and still not commands or anything outside", async () => {
+  using place = createPlace();
+  const outside = { name: "write_file", arguments: { path: "../outside.txt", content: "x" } };
+  await using lmx = await asking(write, touch, outside);
+  const run = await optaDo(["--auto", "-f", "json", "go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  expect(made(place, "new.txt")).toBe(true);
+  expect(made(place, "ran")).toBe(false);
+  expect(made(place, "../outside.txt")).toBe(false);
+  const done = eventsOf(run).at(-1);
+  expect(done?.event === "turn.done" && done.payload.stats.deniedCalls).toBe(2);
+});
+
+test("a link that leads out of the workspace does not make what is behind it part of it", async () => {
+  using place = createPlace();
+  const { symlinkSync, mkdirSync } = await import("node:fs");
+  mkdirSync(join(place.home, "elsewhere"));
+  symlinkSync(join(place.home, "elsewhere"), join(place.workspace, "link"));
+  await using lmx = await asking({
+    name: "write_file",
+    arguments: { path: "link/x", content: "x" },
+  });
+  const run = await optaDo(["--auto", "go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  expect(existsSync(join(place.home, "elsewhere/x"))).toBe(false);
+});
+
+for (const mode of ["plan", "review"]) {
+  test(`--mode ${mode} refuses writes and commands, whatever the rules allow`, async () => {
+    using place = createPlace();
+    place.configure({ permissions: { rules: [{ decision: "allow", tool: "run_command" }] } });
+    await using lmx = await asking(write, touch);
+    const run = await optaDo(["--mode", mode, "go"], { place, port: lmx.port });
+    expect(run.exitCode).toBe(6);
+    expect(run.stderr).toContain(`without --mode ${mode}`);
+    expect(made(place, "new.txt") || made(place, "ran")).toBe(false);
+  });
+}
+
+test("--dangerous allows what no rule denies", async () => {
+  using place = createPlace();
+  place.configure({ permissions: { rules: [{ decision: "deny", prefix: ["touch"] }] } });
+  await using lmx = await asking(write, touch);
+  const run = await optaDo(["--yolo", "go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  expect(made(place, "new.txt")).toBe(true);
+  expect(made(place, "ran")).toBe(false);
+});
+
+test("files that usually hold secrets are not read without asking, nor found by a search", async () => {
+  using place = createPlace({ ".env": "KEY=hunter2\n", "a.txt": "KEY=public\n" });
+  await using lmx = await asking(
+    { name: "read_file", arguments: { path: ".env" } },
+    { name: "search_files", arguments: { pattern: "KEY", glob: "**/*" } },
+  );
+  const run = await optaDo(["go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  expect(lmx.chatTexts()[1]).not.toContain("hunter2");
+  expect(lmx.chatTexts()[1]).toContain("KEY=public");
+});
+
+test("ask_user without a terminal says that nobody can answer, exit 6", async () => {
+  using place = createPlace();
+  await using lmx = await asking({ name: "ask_user", arguments: { question: "Which one?" } });
+  const run = await optaDo(["--dangerous", "go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  expect(toldToModel(lmx)).toContain("no terminal");
+});
+
+test("on a terminal an edit is shown as a diff, and y makes it", async () => {
+  using place = createPlace({ "a.txt": "banana\n" });
+  const edit = { path: "a.txt", old_text: "banana", new_text: "cherry" };
+  await using lmx = await asking({ name: "edit_file", arguments: edit });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Allow?");
+  expect(terminal.screen()).toContain("-banana");
+  expect(terminal.screen()).toContain("+cherry");
+  terminal.type("y\n");
+  expect(await terminal.exitCode()).toBe(0);
+  expect(place.read("a.txt")).toBe("cherry\n");
+});
+
+test("n on a terminal refuses, which is the user's choice and no failure", async () => {
+  using place = createPlace();
+  await using lmx = await asking(touch);
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Allow?");
+  terminal.type("n\n");
+  expect(await terminal.exitCode()).toBe(0);
+  expect(made(place, "ran")).toBe(false);
+  expect(toldToModel(lmx)).toContain("the user said no");
+});
+
+test("a is asked once: the same command runs again without a question, another one asks", async () => {
+  using place = createPlace();
+  const other = { name: "run_command", arguments: { command: "touch other" } };
+  await using lmx = await startScripted({
+    turns: [
+      { toolCalls: [touch] },
+      { toolCalls: [touch] },
+      { toolCalls: [other] },
+      { text: "end" },
+    ],
+  });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Allow?");
+  terminal.type("a\n");
+  await terminal.waitFor("touch other");
+  await terminal.waitFor("Allow?", 2);
+  terminal.type("n\n");
+  expect(await terminal.exitCode()).toBe(0);
+  expect(made(place, "ran")).toBe(true);
+  expect(made(place, "other")).toBe(false);
+});
+
+test("what was typed before the question appeared does not answer it", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({
+    turns: [{ toolCalls: [touch], delays: { firstTokenMs: 400 } }, { text: "end" }],
+  });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  terminal.type("y\n");
+  await terminal.waitFor("Allow?");
+  expect(made(place, "ran")).toBe(false);
+  terminal.type("n\n");
+  expect(await terminal.exitCode()).toBe(0);
+  expect(made(place, "ran")).toBe(false);
+});
+
+test("Ctrl+C at a question cancels the turn: nothing runs, exit 130", async () => {
+  using place = createPlace();
+  await using lmx = await asking(touch);
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Allow?");
+  terminal.type("\u0003");
+  expect(await terminal.exitCode()).toBe(130);
+  expect(made(place, "ran")).toBe(false);
+});
+
+test("ask_user on a terminal brings the answer to the model", async () => {
+  using place = createPlace();
+  await using lmx = await asking({ name: "ask_user", arguments: { question: "Which one?" } });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Which one?");
+  await terminal.waitFor("answer:");
+  terminal.type("the second\n");
+  expect(await terminal.exitCode()).toBe(0);
+  expect(toldToModel(lmx)).toContain("the second");
+});
+
+test("model output cannot send escape sequences to the terminal, in answers or in questions", async () => {
+  using place = createPlace();
+  const evil = "\u001b]0;pwned\u0007\u001b[2J";
+  await using lmx = await startScripted({
+    turns: [
+      { toolCalls: [{ name: "run_command", arguments: { command: `echo ${evil}safe` } }] },
+      { text: [`\u001b`, `]0;pwned\u0007`, "answer"] },
+    ],
+  });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Allow?");
+  terminal.type("n\n");
+  await terminal.exitCode();
+  expect(terminal.screen()).toContain("answer");
+  expect(terminal.screen()).not.toContain("\u001b]");
+  expect(terminal.screen()).not.toContain("\u001b[2J");
+  expect(terminal.screen()).not.toContain("\u0007");
+});
+
+test("permissions explain prints the decision, the rule and the reason, and JSON with --json", async () => {
+  using place = createPlace();
+  place.configure({ permissions: { rules: [{ decision: "allow", prefix: ["npm", "test"] }] } });
+  const explain = (...args: string[]) =>
+    opta(["permissions", "explain", ...args], { cwd: place.workspace, home: place.home });
+  const allowed = await explain("--tool", "run_command", "npm test -- --watch", "--json");
+  expect(JSON.parse(allowed.stdout)).toMatchObject({ decision: "allow" });
+  const chained = await explain("--tool", "run_command", "npm test && rm -rf /", "--json");
+  expect(JSON.parse(chained.stdout)).toMatchObject({ decision: "ask" });
+  const edit = await explain("--tool", "edit_file", "src/a.ts");
+  expect(edit.exitCode).toBe(0);
+  expect(edit.stdout).toContain("ask");
+  expect(edit.stdout).toContain("mode safe");
+  const multi = await explain("--tool", "multi_edit", "src/a.ts", "--mode", "plan", "--json");
+  expect(Object.keys(JSON.parse(multi.stdout)).toSorted()).toEqual(["decision", "reason", "rule"]);
+  expect(JSON.parse(multi.stdout)).toMatchObject({ decision: "deny" });
+});
