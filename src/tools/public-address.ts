@@ -1,6 +1,5 @@
 // Which network addresses a model may make us talk to: public unicast ones. Everything that names this
 // machine, its network, or nobody is refused, whatever its spelling. Asks the resolver, opens no connection.
-import ipaddr from "ipaddr.js";
 
 /** Addresses of a host name, in the resolver's order of preference; throws when there are none. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>;
@@ -15,7 +14,9 @@ export async function resolveBySystem(hostname: string): Promise<readonly string
  * The kind of a non-public address (`loopback`, `private`, …: the words of ipaddr.js), or undefined for a public
  * one. IPv4 inside IPv6 (mapped, NAT64, 6to4, Teredo) is never public: where it leads is decided elsewhere.
  */
-export function nonPublicKind(address: string): string | undefined {
+export async function nonPublicKind(address: string): Promise<string | undefined> {
+  // On demand: 1 ms of every start otherwise, for a tool that few runs use.
+  const { default: ipaddr } = await import("ipaddr.js");
   const bare = address.replace(/^\[|\]$/g, "").replace(/%.*$/, "");
   if (!ipaddr.isValid(bare)) return "not an address";
   const parsed = ipaddr.parse(bare);

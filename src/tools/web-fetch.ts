@@ -8,7 +8,7 @@ import type { Resolve } from "./public-address.ts";
 import { toReadableText } from "./readable-text.ts";
 import { defineTool } from "./tool.ts";
 import type { Tool, ToolResult } from "./tool.ts";
-import { decodeBody, requestWeb } from "./web-request.ts";
+import { decodeBody, requestWeb, withTimeLimit } from "./web-request.ts";
 import type { WebAnswer } from "./web-request.ts";
 
 export interface WebFetchOptions {
@@ -43,7 +43,7 @@ export function createWebFetchTool(options: WebFetchOptions): Tool {
     async run({ url, max_chars = defaultMaxChars }, context) {
       const checked = checkUrl(url);
       if (!checked.ok) return failure(checked.problem);
-      const fetched = await follow(checked.url, options, context.signal);
+      const fetched = await follow(checked.url, options, withTimeLimit(context.signal));
       if (!fetched.ok) return failure(fetched.problem);
       const { answer, url: final } = fetched;
       const content = await readContent(answer, final);
@@ -122,15 +122,13 @@ async function get(
   const hostname = url.hostname.replace(/^\[|\]$/g, "");
   let addresses: readonly string[];
   try {
-    addresses = isLiteral(hostname)
-      ? [hostname]
-      : await (options.resolve ?? resolveBySystem)(hostname);
+    addresses = isLiteral(hostname) ? [hostname] : await lookUp(hostname, options, signal);
   } catch (error) {
     return refuse(`${hostname} cannot be resolved: ${message(error)}`);
   }
   if (!isAllowedHost(url, options.allowHosts)) {
     for (const address of addresses) {
-      const kind = nonPublicKind(address);
+      const kind = await nonPublicKind(address);
       if (kind === undefined) continue;
       return refuse(
         `${hostname} leads to ${address} (${kind}), and only public addresses are fetched; ` +
@@ -152,6 +150,20 @@ async function get(
     }
   }
   return refuse(`${url} cannot be fetched: ${problem}`);
+}
+
+/** No resolver can be told to stop; the call goes on without it. */
+function lookUp(
+  hostname: string,
+  { resolve = resolveBySystem }: WebFetchOptions,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  return new Promise((done, failed) => {
+    const stop = () => failed(signal.reason);
+    if (signal.aborted) return stop();
+    signal.addEventListener("abort", stop, { once: true });
+    resolve(hostname).then(done, failed);
+  });
 }
 
 /** URL has already turned odd IPv4 spellings (0x7f.1, 2130706433) into the plain one. */

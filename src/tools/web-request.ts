@@ -1,5 +1,5 @@
 // One GET over HTTP with bounds: no redirects, no proxy from the environment, no cookies, a cap on the body as
-// unpacked and on the time. Shared by the web tools; whether the request may be made is decided before.
+// unpacked. Shared by the web tools; whether the request may be made is decided before.
 
 export interface WebRequest {
   readonly url: URL;
@@ -25,13 +25,18 @@ export interface WebAnswer {
 
 /** Enough for any page a person reads; more is a download. */
 const maxBodyBytes = 5 * 1024 * 1024;
-/** For the whole request, body included. */
-const requestTimeoutMs = 30_000;
+/** For a whole call: look-up, redirects and bodies included. */
+const timeLimitMs = 30_000;
+
+/** `signal`, which also ends when the time of a call is up. */
+export function withTimeLimit(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(timeLimitMs)]);
+}
 
 /**
  * Sends the request. Dialling an address with the name in Host and in tls.serverName keeps SNI and the
  * certificate check on the name (Bun documentation, fetch, "Connecting to a specific address").
- * @throws whatever fetch throws: refused, reset, a wrong certificate, the time limit, the signal
+ * @throws whatever fetch throws: refused, reset, a wrong certificate, the signal
  */
 export async function requestWeb(request: WebRequest): Promise<WebAnswer> {
   const { url, address } = request;
@@ -53,7 +58,7 @@ export async function requestWeb(request: WebRequest): Promise<WebAnswer> {
       serverName: url.hostname.replace(/\.$/, ""),
       ...(request.certificateAuthority === undefined ? {} : { ca: request.certificateAuthority }),
     },
-    signal: AbortSignal.any([request.signal, AbortSignal.timeout(requestTimeoutMs)]),
+    signal: request.signal,
   });
   const [contentType = "", ...parameters] = (response.headers.get("content-type") ?? "").split(";");
   return {

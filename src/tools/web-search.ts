@@ -4,7 +4,7 @@ import { z } from "zod";
 import { capText } from "./output-cap.ts";
 import { defineTool } from "./tool.ts";
 import type { Tool, ToolContext, ToolResult } from "./tool.ts";
-import { decodeBody, requestWeb } from "./web-request.ts";
+import { decodeBody, requestWeb, withTimeLimit } from "./web-request.ts";
 import type { WebAnswer } from "./web-request.ts";
 
 export interface WebSearchOptions {
@@ -64,7 +64,8 @@ async function search(
   url.searchParams.set("format", "json");
   let answer: WebAnswer;
   try {
-    answer = await requestWeb({ url, accept: "application/json", signal: context.signal });
+    const signal = withTimeLimit(context.signal);
+    answer = await requestWeb({ url, accept: "application/json", signal });
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);
     return failure(`the search server at ${url.host} cannot be reached: ${what}`);

@@ -238,6 +238,17 @@ describe("web_fetch refuses", () => {
     expect(result.text).not.toContain("\n");
   });
 
+  test("to wait for a resolver after an abort", async () => {
+    const abort = new AbortController();
+    const resolve = () => {
+      abort.abort();
+      return Promise.withResolvers<readonly string[]>().promise;
+    };
+    const tool = createWebFetchTool({ allowHosts: [], resolve });
+    const result = await tool.run({ url: "http://slow.example/" }, context(abort.signal));
+    expect(result.text).toStartWith("slow.example cannot be resolved: ");
+  });
+
   test("to go on after an abort", async () => {
     const abort = AbortSignal.abort();
     const result = await createWebFetchTool({ allowHosts: [own] }).run(
@@ -385,8 +396,8 @@ describe("web_fetch declares", () => {
 describe("addresses", () => {
   test.each(["8.8.8.8", "1.1.1.1", "93.184.216.34", "2606:4700::1111", "2001:4860:4860::8888"])(
     "%s is public",
-    (address) => {
-      expect(nonPublicKind(address)).toBeUndefined();
+    async (address) => {
+      expect(await nonPublicKind(address)).toBeUndefined();
     },
   );
 
@@ -404,8 +415,8 @@ describe("addresses", () => {
     "fec0::1",
     "fe80::1%eth0",
     "",
-  ])("%s is not", (address) => {
-    expect(nonPublicKind(address)).toBeString();
+  ])("%s is not", async (address) => {
+    expect(await nonPublicKind(address)).toBeString();
   });
 });
 
