@@ -163,6 +163,7 @@ const failureWords: Readonly<Record<string, string>> = {
   EHOSTUNREACH: "no route to the host",
   ENETUNREACH: "no route to the host",
   ECONNRESET: "closed the connection without an HTTP answer",
+  Malformed_HTTP_Response: "does not speak HTTP",
   UnexpectedRedirect: "redirects elsewhere, which is not followed",
 };
 

@@ -21,7 +21,6 @@ import {
   type ServerAccess,
 } from "./models.ts";
 
-const firstPollMs = 300;
 const maxPollMs = 5_000;
 /** A server that restarts or swaps may miss a few polls; one that misses this many in a row is gone. */
 const maxLostPolls = 5;
@@ -150,7 +149,11 @@ async function pollUntilLoaded(access: ServerAccess, modelId: string): Promise<L
   const { clock, timeouts, signal } = access;
   let lostPolls = 0;
   await sleep(timeouts.loadPollAfterMs, { clock, signal });
-  for (let waitMs = firstPollMs; !signal.aborted; waitMs = Math.min(waitMs * 2, maxPollMs)) {
+  for (
+    let waitMs = timeouts.loadPollMs;
+    !signal.aborted;
+    waitMs = Math.min(waitMs * 2, maxPollMs)
+  ) {
     try {
       const { models } = await fetchLoadedModels(access);
       lostPolls = 0;

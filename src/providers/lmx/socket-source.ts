@@ -23,7 +23,7 @@ export interface SocketSource {
   drop(): void;
 }
 
-export const chatPath = "/v1/chat/stream";
+const chatPath = "/v1/chat/stream";
 
 export function createSocketSource(options: {
   readonly keys: Keys;

@@ -23,6 +23,8 @@ export interface LmxTimeouts {
   readonly webSocketRetryMs: number;
   /** When a load has not answered by then, the model list is polled as well (row 17). */
   readonly loadPollAfterMs: number;
+  /** The first pause between two polls; it doubles up to 5 s. */
+  readonly loadPollMs: number;
   /** A whole load; a 72B model from a slow disk takes minutes. */
   readonly loadMs: number;
 }
@@ -41,5 +43,6 @@ export const defaultLmxTimeouts: LmxTimeouts = {
   spareSocketMs: minuteMs,
   webSocketRetryMs: 5 * minuteMs,
   loadPollAfterMs: 10_000,
+  loadPollMs: 300,
   loadMs: 30 * minuteMs,
 };
