@@ -153,17 +153,20 @@ async function get(
 }
 
 /** No resolver can be told to stop; the call goes on without it. */
-function lookUp(
+async function lookUp(
   hostname: string,
   { resolve = resolveBySystem }: WebFetchOptions,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  return new Promise((done, failed) => {
-    const stop = () => failed(signal.reason);
-    if (signal.aborted) return stop();
-    signal.addEventListener("abort", stop, { once: true });
-    resolve(hostname).then(done, failed);
-  });
+  const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
+  const onAbort = () => stop(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([resolve(hostname), stopped]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /** URL has already turned odd IPv4 spellings (0x7f.1, 2130706433) into the plain one. */
