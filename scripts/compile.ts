@@ -51,6 +51,9 @@ export async function compile(options: CompileOptions): Promise<readonly string[
       compile: {
         target: `bun-${target}`,
         outfile: staged,
+        // Code that runs once is not worth compiling: 29 % less CPU for a short `opta do`, 5 MB less memory, and
+        // still less for 5,000 streamed chunks. Long-lived processes call Bun.unsafe.setJITPolicy(1) once they serve.
+        jitPolicy: 8,
         // Without these a repository's bunfig.toml runs code, and its .env is read, before our first line.
         autoloadDotenv: false,
         autoloadBunfig: false,
