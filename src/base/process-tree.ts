@@ -100,7 +100,8 @@ function signalTree(tree: ProcessTree, pids: readonly number[], signal: "SIGTERM
   for (const pid of pids) sendSignal(pid, signal);
 }
 
-function sendSignal(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
+/** Signals a process, or with a negative number a group, that may be gone by now. */
+export function sendSignal(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
   try {
     process.kill(pid, signal);
   } catch (thrown) {

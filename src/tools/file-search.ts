@@ -1,20 +1,25 @@
 // Who searches files: ripgrep where there is one, else our own search in a worker; and how long and how much.
 // Both honour .gitignore, skip hidden and binary files, and never follow links.
+import { createCommandEnvironment } from "./command-environment.ts";
 import { createRipgrepFinder, type RipgrepPlaces } from "./find-ripgrep.ts";
 import { searchWithRipgrep } from "./ripgrep-search.ts";
 import type { Found, SearchFiles, SearchRequest } from "./search-request.ts";
 import type { ToolContext } from "./tool.ts";
 import { searchInWorker } from "./worker-search.ts";
 
-export type FileSearchOptions = RipgrepPlaces;
+export interface FileSearchOptions extends RipgrepPlaces {
+  /** The variables of this process: an rg that is a shim needs some, and HOME leads to the user's global ignore file. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
 
-export function createFileSearch(places: FileSearchOptions): SearchFiles {
-  const ripgrep = createRipgrepFinder(places);
+export function createFileSearch(options: FileSearchOptions): SearchFiles {
+  const finder = createRipgrepFinder(options);
+  const variables = { ...options.environment, PATH: options.toolPath };
   return async function* (request, signal) {
-    const program = await ripgrep.find(request.workspace);
-    yield* program === undefined
-      ? searchInWorker(request, signal)
-      : searchWithRipgrep(program, request, signal);
+    const program = await finder.find(request.workspace);
+    if (program === undefined) return yield* searchInWorker(request, signal);
+    const environment = createCommandEnvironment(variables, request.workspace);
+    yield* searchWithRipgrep({ program, environment }, request, signal);
   };
 }
 

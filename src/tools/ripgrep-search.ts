@@ -1,45 +1,59 @@
 // Searching with ripgrep. The user's pattern and paths never become flags, no configuration of ripgrep's is
 // read, and its own glob option is not used: a glob there overrides .gitignore.
 import { relative, resolve } from "node:path";
+import { sendSignal } from "../base/process-tree.ts";
 import type { Found, SearchRequest } from "./search-request.ts";
 import { createGlobFilter } from "./file-glob.ts";
 import { lineShownChars } from "./search-limits.ts";
 import { ToolFailure } from "./tool-failure.ts";
 
-/** @throws ToolFailure with ripgrep's own words when it refuses the pattern */
+export interface Ripgrep {
+  /** Absolute path. */
+  readonly program: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** @throws ToolFailure with ripgrep's own words when it refuses the pattern or does not run */
 export async function* searchWithRipgrep(
-  program: string,
+  { program, environment }: Ripgrep,
   request: SearchRequest,
   signal: AbortSignal,
 ): AsyncGenerator<readonly Found[]> {
   if (signal.aborted) return;
   const child = Bun.spawn([program, ...ripgrepArguments(request)], {
     cwd: request.workspace,
-    env: { LC_ALL: "C.UTF-8" },
+    env: environment,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    signal,
-    killSignal: "SIGKILL",
+    // What is called rg on PATH may be a script: its own group, so that all of it can be ended.
+    detached: true,
   });
+  const reader = child.stdout.getReader();
   const complaint = child.stderr.text();
+  const stop = () => {
+    if (child.exitCode === null) sendSignal(-child.pid, "SIGKILL");
+    void reader.cancel();
+  };
+  signal.addEventListener("abort", stop, { once: true });
+  const isWanted =
+    request.glob === undefined ? () => true : createGlobFilter(request.glob, request);
   let any = false;
   try {
-    const isWanted =
-      request.glob === undefined ? () => true : createGlobFilter(request.glob, request);
-    for await (const batch of readRecords(child.stdout, request.pattern === undefined)) {
+    for await (const batch of readRecords(reader, request.pattern === undefined)) {
       const wanted = batch.filter(({ path }) => isWanted(resolve(request.workspace, path)));
       any ||= wanted.length > 0;
       if (wanted.length > 0) yield wanted;
     }
-  } finally {
-    child.kill("SIGKILL");
-  }
-  // 0: found, 1: nothing found, 2: an error, possibly beside results (an unreadable file).
-  const code = await child.exited;
-  if (code === 2 && !any && !signal.aborted) {
+    // 0: found, 1: nothing found, 2: an error, without words when only some file could not be read.
+    const code = await child.exited;
+    if (code < 2 || any || signal.aborted) return;
     const words = (await complaint).trim();
+    if (code > 2) throw new ToolFailure(`${program} failed (exit code ${code}): ${words}`);
     if (words !== "") throw new ToolFailure(words);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    stop();
   }
 }
 
@@ -86,13 +100,14 @@ const [nul, lineFeed] = [0, 10];
 
 /** `path NUL number:line LF`, or for listed files `path NUL`. */
 async function* readRecords(
-  stream: ReadableStream<Uint8Array>,
+  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
   isList: boolean,
 ): AsyncGenerator<Found[]> {
-  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   let rest = Buffer.alloc(0);
-  for await (const chunk of stream) {
-    const bytes = Buffer.concat([rest, chunk]);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const bytes = Buffer.concat([rest, value]);
     const batch: Found[] = [];
     let start = 0;
     for (;;) {
@@ -107,6 +122,8 @@ async function* readRecords(
     if (batch.length > 0) yield batch;
   }
 }
+
+const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 const toListed = (path: string): Found => ({ path: path.replace(/^\.\//, "") });
 
