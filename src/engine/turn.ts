@@ -2,7 +2,7 @@
 // steps, cancellable at any point, saved after every step; it ends with exactly one of turn.done, turn.error.
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { Message } from "../protocol/message.ts";
-import type { TurnStats } from "../protocol/operations.ts";
+import type { TurnStats } from "../protocol/event.ts";
 import type { ProviderToolCall, ResolvedModel } from "../providers/provider.ts";
 import { outputReserveTokens } from "./context.ts";
 import { noAnswer, toolResultMessage } from "./message-history.ts";

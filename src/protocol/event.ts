@@ -3,6 +3,7 @@
 // serves the command line, the TUI, the daemon's wire and the existing clients.
 import { z } from "zod";
 import { messageSchema } from "./message.ts";
+import { permissionAnswerSchema } from "./permission.ts";
 import { sessionSnapshotSchema } from "./session.ts";
 
 const turnId = z.string();
@@ -64,7 +65,7 @@ export const eventPayloadSchemas = {
   "permission.resolved": z.object({
     turnId,
     requestId: z.string(),
-    decision: z.enum(["allow", "deny"]),
+    decision: permissionAnswerSchema,
     decidedBy: z.string(),
   }),
   "tool.start": z.object({
@@ -108,6 +109,7 @@ export const eventPayloadSchemas = {
   }),
 } as const;
 
+export type TurnStats = z.infer<typeof turnStatsSchema>;
 export type EventKind = keyof typeof eventPayloadSchemas;
 export type EventPayload<K extends EventKind> = z.infer<(typeof eventPayloadSchemas)[K]>;
 
@@ -125,7 +127,3 @@ export interface EventEnvelope<K extends EventKind = EventKind> {
 
 /** Any event, discriminated by its kind. */
 export type OptaEvent = { [K in EventKind]: EventEnvelope<K> }[EventKind];
-
-/** What the answer to a permission request may be. */
-export const permissionAnswerSchema = z.enum(["allow", "deny"]);
-export type PermissionAnswer = z.infer<typeof permissionAnswerSchema>;

@@ -5,6 +5,8 @@ import { z } from "zod";
 export const permissionModes = ["safe", "auto", "plan", "review", "dangerous"] as const;
 export const permissionModeSchema = z.enum(permissionModes);
 export const decisionSchema = z.enum(["allow", "ask", "deny"]);
+/** What a person may answer to a question. */
+export const permissionAnswerSchema = z.enum(["allow", "deny"]);
 
 /** A user's rule. It matches a call when every field that is present matches. */
 export const permissionRuleSchema = z.strictObject({

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import type { Client } from "../../client/client.ts";
 import { OptaError } from "../../protocol/error.ts";
-import type { TurnStats } from "../../protocol/operations.ts";
+import type { TurnStats } from "../../protocol/event.ts";
 import { permissionModes, type PermissionMode } from "../../protocol/permission.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
 import { deviceSettings } from "../device.ts";
