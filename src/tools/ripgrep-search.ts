@@ -100,13 +100,13 @@ const [nul, lineFeed] = [0, 10];
 
 /** `path NUL number:line LF`, or for listed files `path NUL`. */
 async function* readRecords(
-  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+  reader: { read(): Promise<{ readonly value?: Uint8Array | undefined }> },
   isList: boolean,
 ): AsyncGenerator<Found[]> {
   let rest = Buffer.alloc(0);
   for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
+    const { value } = await reader.read();
+    if (value === undefined) return;
     const bytes = Buffer.concat([rest, value]);
     const batch: Found[] = [];
     let start = 0;
