@@ -1,10 +1,11 @@
 // One turn seen through: submit it, show its events, answer its questions, turn Ctrl+C into a cancel, and
 // come back with the exit code. Knows the contract of a client and nothing behind it.
 import type { Client } from "../client/client.ts";
-import { exitCodeOf, exitCodes, toOptaError } from "../protocol/error.ts";
+import { exitCodes, isErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
 import type { EventPayload, OptaEvent } from "../protocol/event.ts";
 import type { OperationParams } from "../protocol/operations.ts";
 import { stripTerminalText } from "../base/terminal-text.ts";
+import { reportError } from "./errors.ts";
 import { OutputClosed, type Io } from "./output/io.ts";
 import { createPermissionPrompt, type Answer } from "./permission-prompt.ts";
 import type { TurnSurface } from "./turn-surface.ts";
@@ -78,18 +79,20 @@ function endDone(
     return { exitCode: exitCodes.denied.exit, stats };
   }
   if (stats.finishReason === "length") {
-    io.stderr.write(
-      `opta: the answer was cut at the model's output limit\nopta do --continue "go on"\n`,
+    const cut = new OptaError(
+      "answer-cut",
+      "the answer was cut at the model's output limit",
+      'opta do --continue "go on"',
     );
-    return { exitCode: exitCodes.limit.exit, stats };
+    return { exitCode: reportError(cut, io, { trace: false }), stats };
   }
   return { exitCode: exitCodes.done.exit, stats };
 }
 
 function endFailed(error: EventPayload<"turn.error">, { io }: RunTurnOptions): TurnEnd {
-  io.stderr.write(`opta: ${stripTerminalText(error.message)}\n`);
-  if (error.hint !== undefined) io.stderr.write(`${stripTerminalText(error.hint)}\n`);
-  return { exitCode: exitCodeOf(error.code ?? "internal"), stats: undefined };
+  const code = error.code !== undefined && isErrorCode(error.code) ? error.code : "internal";
+  const thrown = new OptaError(code, error.message, error.hint);
+  return { exitCode: reportError(thrown, io, { trace: false }), stats: undefined };
 }
 
 /** Answers questions: a person's word on a terminal, a denial at once where there is none. */
