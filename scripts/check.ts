@@ -19,7 +19,7 @@ interface Step {
 
 const steps: readonly Step[] = [
   { name: "install", commands: [[bun, "install", "--frozen-lockfile"]], isVital: true },
-  { name: "format", commands: [[bun, "fmt", "--no-script", "--check", "src", "test", "scripts"]] },
+  { name: "format", commands: [[bun, "fmt", "--no-script", "--check"]] },
   { name: "types", commands: [[bun, "check", "--no-script"]] },
   { name: "lint", commands: [tool("oxlint", "--deny-warnings", "src", "test", "scripts")] },
   { name: "dead-exports", commands: [tool("knip", "--no-progress")] },
