@@ -36,7 +36,7 @@ export interface AtomicWriteOptions {
    * demands that `path` has no link in any of its parts, for paths that were resolved and judged before.
    */
   readonly links?: "follow" | "refuse";
-  /** Called right before the rename; what it throws aborts the write and comes through unchanged. */
+  /** Called last before the rename; what it throws aborts the write and comes through unchanged. */
   readonly beforeRename?: () => void;
 }
 
@@ -231,8 +231,8 @@ function commit(
   const { target, name } = temporary;
   const { directory } = target;
   try {
-    options.beforeRename?.();
     assertInPlace(target);
+    options.beforeRename?.();
     renameSync(directory.at(name), directory.at(target.name));
   } catch (error) {
     discard(temporary);

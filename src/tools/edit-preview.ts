@@ -15,15 +15,16 @@ export async function previewWrites(
   try {
     const writes = (await plan()).filter((write) => write !== undefined);
     // 12 ms to load, and only a question needs it.
-    const { createTwoFilesPatch } = await import("diff");
+    const { createTwoFilesPatch, FILE_HEADERS_ONLY } = await import("diff");
     const patches = writes.map(({ file, before, after }) => {
       const now = before ? decodeText(toByteString(before.bytes)) : "";
       const names = [before ? file.shown : "/dev/null", file.shown] as const;
       const patch = createTwoFilesPatch(...names, now, decodeText(toByteString(after)), "", "", {
         context: 3,
+        headerOptions: FILE_HEADERS_ONLY,
         timeout: diffTimeoutMs,
       });
-      return patch?.replace(/^=+\n/, "") ?? `${file.shown}: too many changes for a diff\n`;
+      return patch ?? `${file.shown}: too many changes for a diff\n`;
     });
     return cutPreview(patches.join(""));
   } catch (error) {

@@ -44,6 +44,8 @@ export interface FileContent {
   readonly mode: number;
   /** More than 1: other names share these bytes. */
   readonly linkCount: number;
+  /** Which file it is and when it last changed in any way, as of before its bytes were read. */
+  readonly identity: string;
 }
 
 /**
@@ -94,10 +96,21 @@ export function readContent(file: JudgedFile): FileContent | undefined {
       stamp: stampOf(bytes, stat.mtimeNs),
       mode: Number(stat.mode) & 0o7777,
       linkCount: Number(stat.nlink),
+      identity: identityOf(stat),
     };
   } finally {
     closeSync(fd);
   }
+}
+
+/** One system call: nothing has touched the file since `content` was read. */
+export function isStillThere(file: JudgedFile, content: FileContent): boolean {
+  const stat = lstatSync(file.path, { bigint: true, throwIfNoEntry: false });
+  return stat !== undefined && identityOf(stat) === content.identity;
+}
+
+function identityOf(stat: BigIntStats): string {
+  return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(" ");
 }
 
 export function stampOf(bytes: Uint8Array, modifiedNs: bigint): FileStamp {

@@ -63,13 +63,12 @@ function createCollector({ firstLine, maxLines, maxBytes }: WindowRequest) {
     kept.push(part);
     keptBytes += part.length;
   };
-  /** False when the window cannot take the line any more. */
+  /** False when the line is one too many for the window's bytes. */
   const endLine = (): boolean => {
     if (number >= firstLine) {
       const line = showLine(Buffer.concat(kept), lineBytes, number === 1);
       const cost = Buffer.byteLength(line) + String(number).length + 2;
-      if (lines.length === maxLines || (lines.length > 0 && shownBytes + cost > maxBytes))
-        return false;
+      if (lines.length > 0 && shownBytes + cost > maxBytes) return false;
       lines.push(line);
       shownBytes += cost;
     }
@@ -83,12 +82,14 @@ function createCollector({ firstLine, maxLines, maxBytes }: WindowRequest) {
     /** @returns the bytes left over when the window is full, beginning within the line after it */
     push(chunk: Uint8Array): Uint8Array | undefined {
       let from = 0;
-      for (let at = chunk.indexOf(lineFeed); at !== -1; at = chunk.indexOf(lineFeed, from)) {
-        append(chunk.subarray(from, at));
+      while (from < chunk.length) {
+        if (lines.length === maxLines) return chunk.subarray(from);
+        const at = chunk.indexOf(lineFeed, from);
+        append(chunk.subarray(from, at === -1 ? chunk.length : at));
+        if (at === -1) break;
         if (!endLine()) return chunk.subarray(from);
         from = at + 1;
       }
-      append(chunk.subarray(from));
       return undefined;
     },
     finishEarly(rest: Uint8Array, isWhole: boolean): LineWindow {

@@ -10,7 +10,7 @@ const contextLines = 2;
 /** Both with bare line feeds. */
 export function nearestLines(text: ByteString, oldText: ByteString): string {
   if (text === "") return "The file is empty.";
-  const lines = text.split("\n");
+  const lines = text.replace(/\n$/, "").split("\n");
   const wanted = oldText.replace(/\n$/, "").split("\n");
   const place = placeOfMostEqualLines(lines, wanted) ?? placeOfLikestLine(lines, wanted);
   const advice = wanted.every((line) => /^\d+:/.test(line))

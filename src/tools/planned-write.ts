@@ -7,7 +7,13 @@ import { dirname } from "node:path";
 import { type StagedFile, stageFile } from "../base/atomic-file.ts";
 import { makeDirectories, removeEmptyDirectories } from "../base/held-directory.ts";
 import { StorageError, toStorageError } from "../base/storage-error.ts";
-import { type FileContent, type JudgedFile, readContent, stampOf } from "./file-content.ts";
+import {
+  type FileContent,
+  isStillThere,
+  type JudgedFile,
+  readContent,
+  stampOf,
+} from "./file-content.ts";
 import type { FileLedger } from "./tool.ts";
 import { ToolFailure } from "./tool-failure.ts";
 
@@ -75,11 +81,15 @@ function stage(write: PlannedWrite): StagedFile {
   });
 }
 
-/** The bytes the change was computed from are still there, or still nothing is. */
+/**
+ * The bytes the change was computed from are still there, or still nothing is. Rename cannot compare and swap:
+ * what remains open to another program is the instant between the last lstat and the rename.
+ */
 function assertUntouched({ file, before }: PlannedWrite): void {
   const now = readContent(file);
   if (now === undefined && before === undefined) return;
-  if (now && before && Buffer.compare(now.bytes, before.bytes) === 0) return;
+  const isSame = now && before && Buffer.compare(now.bytes, before.bytes) === 0;
+  if (isSame && isStillThere(file, now)) return;
   throw new ToolFailure(
     `${file.shown} was changed by somebody else just now; nothing was changed; read_file it again`,
   );
