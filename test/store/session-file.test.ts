@@ -143,8 +143,12 @@ test("in a directory that may only be read, reading works and writing gives one 
   chmodSync(pathOf("one"), 0o644);
   for (const path of [directory, join(root, "opta"), root]) chmodSync(path, 0o555);
   const modulePath = join(import.meta.dir, "../../src/store/session-file.ts");
+  // Root may write anywhere. The child changes its user itself, after loading: others may not reach bun or these sources.
+  const becomeOrdinaryUser =
+    "if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534); }";
   const code = `
     const { createSessionStore } = require(${JSON.stringify(modulePath)});
+    ${becomeOrdinaryUser}
     const store = createSessionStore({ directory: ${JSON.stringify(directory)} });
     const outcome = (work) => work.then(() => "ok", ({ code, message }) => code + ": " + message);
     (async () => {
@@ -153,9 +157,7 @@ test("in a directory that may only be read, reading works and writing gives one 
       const attempts = [store.save(one), store.lock("one"), store.delete("one")].map(outcome);
       console.log(JSON.stringify([sessions.length, one.title, ...(await Promise.all(attempts))]));
     })();`;
-  // Root may write anywhere, so the attempt is made as an ordinary user.
-  const asOrdinaryUser = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
-  const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", ...asOrdinaryUser });
+  const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe" });
   const [count, title, ...refusals] = JSON.parse(await new Response(child.stdout).text());
   for (const path of [root, join(root, "opta"), directory]) chmodSync(path, 0o700);
   expect([count, title]).toEqual([1, "Fix the bug"]);
@@ -325,6 +327,7 @@ describe("lock", () => {
         "-e",
         `process.argv.splice(1, Infinity, "opta", "do", "secret prompt");
          const { createSessionStore } = require(${JSON.stringify(modulePath)});
+    ${becomeOrdinaryUser}
          const store = createSessionStore({ directory: ${JSON.stringify(directory)} });
          store.lock("one").then((lock) => { console.log("locked"); setInterval(() => lock, 1000); });`,
       ],
