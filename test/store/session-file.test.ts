@@ -327,7 +327,6 @@ describe("lock", () => {
         "-e",
         `process.argv.splice(1, Infinity, "opta", "do", "secret prompt");
          const { createSessionStore } = require(${JSON.stringify(modulePath)});
-    ${becomeOrdinaryUser}
          const store = createSessionStore({ directory: ${JSON.stringify(directory)} });
          store.lock("one").then((lock) => { console.log("locked"); setInterval(() => lock, 1000); });`,
       ],
