@@ -21,6 +21,7 @@ const context: ToolContext = {
   outputDirectory: join(directory, "output"),
   callId: "1",
   files: new Map(),
+  effects: [],
   signal: new AbortController().signal,
 };
 const outcome = await between(() => perform());
@@ -66,6 +67,7 @@ function perform(): Promise<Outcome> {
   }
 }
 
-function run(tool: Tool, args: object): Promise<Outcome> {
-  return tool.run(args, context);
+async function run(tool: Tool, args: object): Promise<Outcome> {
+  const effects = await tool.effects(args, directory);
+  return tool.run(args, { ...context, effects });
 }

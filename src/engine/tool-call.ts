@@ -22,6 +22,8 @@ interface AdmittedCall {
   readonly tool: Tool;
   readonly args: unknown;
   readonly argsDigest: string;
+  /** What was judged; the tool touches nothing else. */
+  readonly effects: readonly Effect[];
   readonly answer: string | undefined;
 }
 
@@ -113,7 +115,7 @@ async function admit(
       turn.session.rules.push(...alwaysRuleFor(tool.name, effects, turn.workspace));
     answer = decision.answer;
   }
-  return { kind: "admitted", call, tool, args: parsed.args, argsDigest, answer };
+  return { kind: "admitted", call, tool, args: parsed.args, argsDigest, effects, answer };
 }
 
 /** Binds a decision to the tool and the exact arguments that were shown (promises G3). */
@@ -212,6 +214,7 @@ async function run(
     // Not the model's id: it comes from outside, repeats on some servers, and names files here.
     callId: createId(),
     files: turn.session.files,
+    effects: admitted.effects,
     answer: admitted.answer,
     signal: turn.signal,
   };

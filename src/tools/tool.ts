@@ -24,7 +24,7 @@ export interface ToolContext {
    * What the policy judged for this very call. Tools that touch files resolve their paths again and refuse
    * one that is not among these (promises F4). The engine always sets it.
    */
-  readonly effects?: readonly Effect[] | undefined;
+  readonly effects: readonly Effect[];
   /** The answer the user gave with the permission (ask_user), if any. */
   readonly answer?: string | undefined;
   readonly signal: AbortSignal;

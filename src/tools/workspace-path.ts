@@ -35,7 +35,7 @@ export async function resolveJudgedPath(
 ): Promise<string> {
   const toPath = kind === "delete" ? resolveEntryPath : resolveWorkspacePath;
   const resolved = await toPath(path, context.workspace);
-  if (context.effects && !context.effects.some((effect) => isEffectOn(effect, kind, resolved))) {
+  if (!context.effects.some((effect) => isEffectOn(effect, kind, resolved))) {
     throw new ToolFailure(
       `${path} leads to ${resolved} now, not where it led when this was permitted; nothing was done`,
     );

@@ -158,6 +158,25 @@ test("a is asked once: the same command runs again without a question, another o
   expect(made(place, "other")).toBe(false);
 });
 
+test("a directory that became a link while the question was open leads nowhere", async () => {
+  using place = createPlace({ "dir/a.txt": "inside\n" });
+  const { mkdirSync, renameSync, symlinkSync } = await import("node:fs");
+  const outside = join(place.home, "outside");
+  mkdirSync(outside);
+  await using lmx = await asking({
+    name: "write_file",
+    arguments: { path: "dir/new.txt", content: "x" },
+  });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Allow?");
+  renameSync(join(place.workspace, "dir"), join(place.workspace, "moved"));
+  symlinkSync(outside, join(place.workspace, "dir"));
+  terminal.type("y\n");
+  await terminal.exitCode();
+  expect(existsSync(join(outside, "new.txt"))).toBe(false);
+  expect(toldToModel(lmx)).toContain("not where it led when this was permitted");
+});
+
 test("what was typed before the question appeared does not answer it", async () => {
   using place = createPlace();
   await using lmx = await startScripted({

@@ -3,8 +3,7 @@ import { createEventLog, type EventLog } from "../../src/engine/event-log.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
 
 const createLog = () => createEventLog({ daemonId: "d", now: () => new Date(0) });
-const token = (log: EventLog, text: string) =>
-  log.append("s", "turn.token", { turnId: "t", text });
+const token = (log: EventLog, text: string) => log.append("s", "turn.token", { turnId: "t", text });
 
 async function take(events: AsyncIterable<OptaEvent>, count: number): Promise<OptaEvent[]> {
   const taken: OptaEvent[] = [];

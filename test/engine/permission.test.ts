@@ -31,9 +31,7 @@ test("the first answer decides, and later ones learn who was first", async () =>
     `${id} was already decided by alice`,
   );
   expect(await asked).toEqual({ decision: "allow", decidedBy: "alice" });
-  expect(resolved).toEqual([
-    { turnId: "t", requestId: id, decision: "allow", decidedBy: "alice" },
-  ]);
+  expect(resolved).toEqual([{ turnId: "t", requestId: id, decision: "allow", decidedBy: "alice" }]);
 });
 
 test("an answer to a request that never was is refused", () => {

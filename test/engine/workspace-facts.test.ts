@@ -43,7 +43,9 @@ test("instructions are cut at 16 KB, between characters, and say so", async () =
 });
 
 test("a directory named AGENTS.md is no instructions", async () => {
-  expect(await readProjectInstructions(workspace("odd", { "AGENTS.md/file": "x" }))).toBeUndefined();
+  expect(
+    await readProjectInstructions(workspace("odd", { "AGENTS.md/file": "x" })),
+  ).toBeUndefined();
 });
 
 test("the branch is read from the repository around the workspace", async () => {

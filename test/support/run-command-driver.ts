@@ -10,6 +10,7 @@ const context = {
   outputDirectory: join(process.cwd(), "driver-output"),
   callId: "driver",
   files: new Map(),
+  effects: [],
   signal: new AbortController().signal,
 };
 

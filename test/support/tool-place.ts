@@ -34,6 +34,7 @@ export function createToolPlace(): ToolPlace {
     outputDirectory: join(root, "output"),
     callId: "call-1",
     files,
+    effects: [],
     signal: new AbortController().signal,
     ...changes,
   });

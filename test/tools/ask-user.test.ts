@@ -8,6 +8,7 @@ const context = (answer?: string): ToolContext => ({
   outputDirectory: "/nonexistent",
   callId: "call1",
   files: new Map(),
+  effects: [],
   signal: new AbortController().signal,
   answer,
 });

@@ -146,6 +146,8 @@ test("a thousand swaps of a directory for a link while editing never touch a fil
     process.chdir(${JSON.stringify(place.workspace)});
     process.stdout.write("ready");
     for (;;) {
+      // Long enough in place for some edits to get through, whatever the machine.
+      Bun.sleepSync(Math.random() * 3);
       renameSync("dir", "saved"); renameSync("link", "dir");
       renameSync("dir", "link"); renameSync("saved", "dir");
     }`;

@@ -24,6 +24,7 @@ const contextWith = (signal: AbortSignal, directory = workspace) => ({
   outputDirectory: join(workspace, "output"),
   callId: "call_1",
   files: new Map(),
+  effects: [],
   signal,
 });
 const run = (command: string, timeout?: number) =>

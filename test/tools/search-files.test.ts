@@ -7,6 +7,7 @@ import { rgPath } from "@vscode/ripgrep";
 import { createFindFilesTool } from "../../src/tools/find-files.ts";
 import { createSearchFilesTool } from "../../src/tools/search-files.ts";
 import { runningWith, uniqueSleep } from "../support/processes.ts";
+import { runJudged } from "../support/run-judged.ts";
 
 let directory = "";
 let workspace = "";
@@ -64,8 +65,9 @@ for (const [name, toolPath] of Object.entries(searchers)) {
   const searchTool = createSearchFilesTool(options);
   const findTool = createFindFilesTool(options);
   const context = () => contextWith(new AbortController().signal);
-  const search = (args: object) => searchTool.run(args, context());
-  const find = async (args: object) => (await findTool.run(args, context())).text.split("\n");
+  const search = (args: object) => runJudged(searchTool, args, context());
+  const find = async (args: object) =>
+    (await runJudged(findTool, args, context())).text.split("\n");
 
   describe(`search_files with ${name}`, () => {
     test("gives path, line and text, sorted, without ignored, hidden, binary, linked and secret files", async () => {
@@ -193,7 +195,11 @@ for (const [name, toolPath] of Object.entries(searchers)) {
     });
 
     test("a cancelled search says so", async () => {
-      const result = await searchTool.run({ pattern: "needle" }, contextWith(AbortSignal.abort()));
+      const result = await runJudged(
+        searchTool,
+        { pattern: "needle" },
+        contextWith(AbortSignal.abort()),
+      );
       expect(result.ok).toBe(false);
       expect(result.text).toContain("cancelled");
     });
@@ -239,7 +245,8 @@ test("our own search can be given up while a regular expression hangs", async ()
     environment: {},
   });
   setTimeout(() => controller.abort(), 200);
-  const result = await tool.run(
+  const result = await runJudged(
+    tool,
     { pattern: "^(a+)+$", path: hanging },
     contextWith(controller.signal),
   );
@@ -257,7 +264,7 @@ test("a cancel ends ripgrep, keeps what it found, and leaves nothing running eve
     cacheDirectory: "/dev/null/none",
     environment: { PATH: "/usr/bin:/bin" },
   });
-  const running = tool.run({ pattern: "hit" }, contextWith(controller.signal));
+  const running = runJudged(tool, { pattern: "hit" }, contextWith(controller.signal));
   while ((await runningWith(`sleep ${seconds}`)).length === 0) await Bun.sleep(20);
   controller.abort();
   expect(await running).toEqual({ ok: true, text: "a.txt:1:hit\n(cancelled)" });
@@ -274,7 +281,7 @@ test("an rg that does not run is told, not taken for finding nothing", async () 
     cacheDirectory: "/dev/null/none",
     environment: {},
   });
-  const result = await tool.run({ pattern: "x" }, contextWith(new AbortController().signal));
+  const result = await runJudged(tool, { pattern: "x" }, contextWith(new AbortController().signal));
   expect(result.ok).toBe(false);
   expect(result.text).toContain("broken/rg failed (exit code 127): no library");
 });
@@ -288,7 +295,7 @@ test("ripgrep's own configuration is not read", async () => {
     environment: { RIPGREP_CONFIG_PATH: config },
   });
   const args = { pattern: "needle", path: "sub" };
-  expect((await tool.run(args, contextWith(new AbortController().signal))).text).toBe(
+  expect((await runJudged(tool, args, contextWith(new AbortController().signal))).text).toBe(
     "sub/kept.txt:1:needle",
   );
 });

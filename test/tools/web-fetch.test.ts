@@ -88,6 +88,7 @@ function context(signal: AbortSignal = new AbortController().signal): ToolContex
     outputDirectory: join(directory, "output"),
     callId: "call1",
     files: new Map(),
+    effects: [],
     signal,
   };
 }
@@ -368,7 +369,7 @@ describe("web_fetch connects", () => {
     const script = `
       import { createWebFetchTool } from ${JSON.stringify(join(import.meta.dir, "../../src/tools/web-fetch.ts"))};
       const tool = createWebFetchTool({ allowHosts: [${JSON.stringify(own)}] });
-      const context = { workspace: "/", outputDirectory: "/nonexistent", callId: "c", files: new Map(), signal: new AbortController().signal };
+      const context = { workspace: "/", outputDirectory: "/nonexistent", callId: "c", files: new Map(), effects: [], signal: new AbortController().signal };
       console.log(JSON.stringify(await tool.run({ url: ${JSON.stringify(`${origin}/json`)} }, context)));`;
     const proxy = "http://127.0.0.1:1";
     const child = Bun.spawn([process.execPath, "-e", script], {

@@ -32,6 +32,7 @@ const context: ToolContext = {
   outputDirectory: "/nonexistent",
   callId: "call1",
   files: new Map(),
+  effects: [],
   signal: new AbortController().signal,
 };
 const run = (
