@@ -33,6 +33,9 @@ const deepSteps: readonly Step[] = [
     commands: [[bun, "scripts/build.ts", "--target", target]],
   })),
   { name: "signatures", commands: [[bun, "scripts/check-signatures.ts"]] },
+  { name: "file-crash", commands: [[bun, "scripts/file-crash.ts"]] },
+  { name: "turn-crash", commands: [[bun, "scripts/turn-crash.ts"]] },
+  { name: "fuzz-command-gate", commands: [[bun, "scripts/fuzz-command-gate.ts"]] },
   { name: "bench", commands: [[bun, "scripts/bench.ts"]] },
 ];
 
