@@ -114,3 +114,22 @@ function isHidden(code: number): boolean {
   if (code >= 0x7f && code <= 0x9f) return true;
   return (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
+
+/** Characters that act on a terminal, reorder or break the line, or cannot be seen at all. */
+// eslint-disable-next-line no-control-regex -- control characters are the subject
+const unseen =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/**
+ * The text in one line with every such character as an escape (`\n`, `\x1b`, `\u202e`): for what a person is
+ * asked to approve, where leaving something out would show less than would happen.
+ */
+export function showControls(text: string): string {
+  return text.replace(unseen, (character) => {
+    if (character === "\n") return String.raw`\n`;
+    if (character === "\t") return String.raw`\t`;
+    const code = character.charCodeAt(0);
+    const digits = code.toString(16);
+    return code < 0x100 ? `\\x${digits.padStart(2, "0")}` : `\\u${digits.padStart(4, "0")}`;
+  });
+}

@@ -1,10 +1,12 @@
 // Changing and showing single settings: what `opta config` does. A change keeps every other key and its order,
 // and is written only when the whole file would then be valid. Knows no terminal: it takes and gives text.
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, rmdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { z } from "zod";
 import { writeFileAtomic } from "../base/atomic-file.ts";
-import { toStorageError } from "../base/storage-error.ts";
-import { toOptaError } from "../protocol/error.ts";
+import { acquireFileLock } from "../base/file-lock.ts";
+import { errnoOf, toStorageError } from "../base/storage-error.ts";
+import { OptaError, toOptaError } from "../protocol/error.ts";
 import {
   type ConfigKey,
   configKeys,
@@ -52,14 +54,25 @@ export function showConfigValue(entry: ConfigEntry): string {
  */
 export async function setConfig(path: string, key: string, text: string): Promise<string> {
   const known = await requireKey(key === "model" ? "model.default" : key);
-  const settings = placeKey(await readConfigFile(path), known.key, parseSetting(known, text));
-  const parsed = configSchema.safeParse(settings);
-  if (!parsed.success) {
-    const { invalidConfigError } = await import("./problems.ts");
-    throw invalidConfigError(parsed.error.issues, settings, () => path);
-  }
-  await writeConfig(path, settings);
+  await changeConfig(path, (settings) => placeKey(settings, known.key, parseSetting(known, text)));
   return known.key;
+}
+
+/**
+ * Appends to a list: one element (a rule as JSON, a host), or several as setConfig takes them.
+ * @throws OptaError usage (not a list) | config-invalid | storage-full | storage-failed
+ */
+export async function addToConfig(path: string, key: string, text: string): Promise<void> {
+  const known = await requireKey(key);
+  if (!(known.schema instanceof z.ZodArray)) {
+    throw new OptaError("usage", `${key} is not a list`, `opta config set ${key} <value>`);
+  }
+  const value = parseSetting(known, text);
+  await changeConfig(path, (settings) => {
+    const now = readKey(settings, key);
+    const items = Array.isArray(value) ? value : [value];
+    return placeKey(settings, key, [...(Array.isArray(now) ? now : []), ...items]);
+  });
 }
 
 /**
@@ -68,13 +81,75 @@ export async function setConfig(path: string, key: string, text: string): Promis
  * @throws OptaError usage | config-invalid | storage-full | storage-failed
  */
 export async function unsetConfig(path: string, key: string): Promise<boolean> {
-  const settings = await readConfigFile(path);
-  if (readKey(settings, key) === undefined) {
+  if (readKey(await readConfigFile(path), key) === undefined) {
     await requireKey(key);
     return false;
   }
-  await writeConfig(path, removeKey(settings, key));
+  await whileLocked(path, async () =>
+    writeConfig(path, removeKey(await readConfigFile(path), key)),
+  );
   return true;
+}
+
+/** Reads, changes, checks the whole and writes, with nobody else changing it in between. */
+async function changeConfig(
+  path: string,
+  change: (settings: JsonObject) => JsonObject,
+): Promise<void> {
+  await whileLocked(path, async () => {
+    const settings = change(await readConfigFile(path));
+    const parsed = configSchema.safeParse(settings);
+    if (!parsed.success) {
+      const { invalidConfigError } = await import("./problems.ts");
+      throw invalidConfigError(parsed.error.issues, settings, () => path);
+    }
+    await writeConfig(path, settings);
+  });
+}
+
+/** How often a change waits for another one, and how long each time: a change takes a few milliseconds. */
+const lockAttempts = 100;
+const lockWaitMs = 20;
+
+async function whileLocked<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const lockDirectory = join(dirname(path), "config.lock");
+  for (let attempt = 0; attempt < lockAttempts; attempt++) {
+    const lock = storing(path, () =>
+      acquireFileLock(join(lockDirectory, "lock"), { pid: process.pid }),
+    );
+    if (!lock.acquired) {
+      await Bun.sleep(lockWaitMs);
+      continue;
+    }
+    try {
+      return await work();
+    } finally {
+      lock.release();
+      removeEmptyDirectory(lockDirectory);
+    }
+  }
+  throw new OptaError(
+    "state-conflict",
+    `${path} is being changed by another opta`,
+    "opta config list",
+  );
+}
+
+function removeEmptyDirectory(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    // Not empty or gone: another change is on its way through it.
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+function storing<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw toOptaError(toStorageError(error, `write ${path}`));
+  }
 }
 
 function toEntry(loaded: LoadedConfig, { key, secret }: ConfigKey): ConfigEntry {

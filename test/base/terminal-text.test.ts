@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { createTerminalTextStripper, stripTerminalText } from "../../src/base/terminal-text.ts";
+import {
+  createTerminalTextStripper,
+  showControls,
+  stripTerminalText,
+} from "../../src/base/terminal-text.ts";
 
 const [ESC, BEL, ST] = ["\u001b", "\u0007", "\u001b\\"];
 
@@ -117,4 +121,11 @@ test("an unended sequence on one endless line hides a bounded part of it", () =>
 test("text that needs nothing is returned as it is, whole", () => {
   const text = "word ".repeat(10_000);
   expect(createTerminalTextStripper().push(text)).toBe(text);
+});
+
+test("what a person approves shows every character that acts or hides, in one line", () => {
+  expect(showControls("echo a\nrm -rf b\t\u001b[2K\u009b1m\u202e/x\u200b")).toBe(
+    String.raw`echo a\nrm -rf b\t\x1b[2K\x9b1m\u202e/x\u200b`,
+  );
+  expect(showControls("grep -n 'é 漢字' a.ts")).toBe("grep -n 'é 漢字' a.ts");
 });

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  addToConfig,
   getConfig,
   listConfig,
   setConfig,
@@ -120,12 +121,46 @@ describe("set", () => {
 
   test("a place that cannot be written gives one clear error", async () => {
     writeFileSync(join(root, "opta"), "a file where the directory should be");
-    await expect(setConfig(path, "connection.host", "x")).rejects.toMatchObject({
-      code: "config-invalid",
-    });
+    await expect(setConfig(path, "connection.host", "x")).rejects.toThrow("not a directory");
     rmSync(join(root, "opta"));
     await expect(setConfig("/dev/null/x/config.json", "model", "x")).rejects.toThrow("/dev/null/x");
   });
+});
+
+describe("add", () => {
+  const rule = { decision: "allow", prefix: ["npm", "test"] };
+
+  test("appends to what the file has, and begins a list that is not there", async () => {
+    await addToConfig(path, "permissions.rules", JSON.stringify(rule));
+    await addToConfig(path, "permissions.rules", '{"decision":"deny","tool":"web_fetch"}');
+    await addToConfig(path, "connection.fallbackHosts", "a,b");
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({
+      permissions: { rules: [rule, { decision: "deny", tool: "web_fetch" }] },
+      connection: { fallbackHosts: ["a", "b"] },
+    });
+  });
+
+  test("refuses what is no list, and an element that does not fit, and changes nothing", async () => {
+    await expect(addToConfig(path, "connection.host", "x")).rejects.toThrow("not a list");
+    await expect(addToConfig(path, "permissions.rules", '{"decision":"maybe"}')).rejects.toThrow(
+      "permissions.rules",
+    );
+    expect(() => readFileSync(path)).toThrow("ENOENT");
+  });
+});
+
+test("changes made at once are all there afterwards, and no lock is left", async () => {
+  const hosts = Array.from({ length: 20 }, (_, index) => `host${index}`);
+  const module = join(import.meta.dir, "../../src/config/edit.ts");
+  const children = hosts.map((host) => {
+    const code = `await (await import(${JSON.stringify(module)})).addToConfig(${JSON.stringify(path)}, "connection.fallbackHosts", "${host}")`;
+    return Bun.spawn([process.execPath, "-e", code], { stderr: "inherit" });
+  });
+  const codes = await Promise.all(children.map((child) => child.exited));
+  expect(codes).toEqual(hosts.map(() => 0));
+  const written = JSON.parse(readFileSync(path, "utf8")).connection.fallbackHosts;
+  expect(written.toSorted()).toEqual(hosts.toSorted());
+  expect(readdirSync(join(root, "opta"))).toEqual(["config.json"]);
 });
 
 describe("unset", () => {

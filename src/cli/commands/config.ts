@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import {
+  addToConfig,
   type ConfigEntry,
   getConfig,
   listConfig,
@@ -101,6 +102,24 @@ const set = defineCommand({
   },
 });
 
+const add = defineCommand({
+  name: "add",
+  summary: "append to a list",
+  positionals: [
+    { ...keyArgument, description: "a list, such as permissions.rules" },
+    { name: "value", description: "an element, as text or JSON", required: true },
+  ],
+  examples: [
+    `opta config add permissions.rules '{"decision":"allow","prefix":["npm","test"]}'`,
+    "opta config add connection.fallbackHosts macbook",
+  ],
+  async run({ rest: [key = "", value = ""], io, environment }) {
+    await addToConfig(configPath(environment), key, value);
+    io.stdout.write(`${key} += ${clean(value)}\n`);
+    return 0;
+  },
+});
+
 const unset = defineCommand({
   name: "unset",
   summary: "remove one setting from the file, so that its default holds",
@@ -127,7 +146,7 @@ const path = defineCommand({
 export const command: CommandGroup = {
   name: "config",
   summary: "read and change settings",
-  subcommands: [list, get, set, unset, path],
+  subcommands: [list, get, set, add, unset, path],
   defaultSubcommand: "list",
   examples: ["opta config", "opta config set connection.host studio.local", "opta config path"],
 };
