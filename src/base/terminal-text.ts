@@ -116,8 +116,8 @@ function isHidden(code: number): boolean {
 }
 
 /** Characters that act on a terminal, reorder or break the line, or cannot be seen at all. */
-// eslint-disable-next-line no-control-regex -- control characters are the subject
 const unseen =
+  // eslint-disable-next-line no-control-regex -- control characters are the subject
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**

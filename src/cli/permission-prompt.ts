@@ -1,10 +1,10 @@
 // Questions to the person at the terminal, on stderr: what would happen, then yes, no, or always for this
 // session. What was typed before the question appeared does not count as an answer.
-import { stripTerminalText } from "../base/terminal-text.ts";
+import { showControls } from "../base/terminal-text.ts";
 import type { EventPayload } from "../protocol/event.ts";
 import type { OperationParams } from "../protocol/operations.ts";
 import type { Io } from "./output/io.ts";
-import { callSummary } from "./turn-surface.ts";
+import { callSubject } from "./turn-surface.ts";
 
 type Request = EventPayload<"permission.request">;
 /** The part of permission.resolve that the person decides. */
@@ -13,7 +13,7 @@ export type Answer = Pick<
   "decision" | "always" | "answer" | "reason" | "unattended"
 >;
 
-/** Lines of a diff that fit a question; the rest is counted. */
+/** Lines of a diff that fit a question; `v` shows the rest. */
 const previewLines = 60;
 /** Time in which typed-ahead lines arrive and are thrown away. */
 const typedAheadMs = 30;
@@ -22,14 +22,17 @@ export interface PermissionPrompt {
   ask(request: Request): Promise<Answer>;
 }
 
-export function createPermissionPrompt(io: Io): PermissionPrompt {
-  const lines = createLineReader();
+/** @param input where the person types: the terminal, whatever stdin is */
+export function createPermissionPrompt(
+  io: Io,
+  input: () => AsyncIterable<Uint8Array>,
+): PermissionPrompt {
+  const lines = createLineReader(input);
   const style = io.style(2);
 
   async function askQuestion(question: string): Promise<Answer> {
-    io.stderr.write(
-      `\n${style.bold("opta asks:")} ${stripTerminalText(question)}\n${style.dim("answer:")} `,
-    );
+    const shown = question.split("\n").map(showLine).join("\n");
+    io.stderr.write(`\n${style.bold("opta asks:")} ${shown}\n${style.dim("answer:")} `);
     const answer = (await lines.next())?.trim();
     if (answer) return { decision: "allow", answer };
     return {
@@ -42,9 +45,12 @@ export function createPermissionPrompt(io: Io): PermissionPrompt {
     async ask(request) {
       await lines.discardTypedAhead();
       if (request.question !== undefined) return askQuestion(request.question);
-      io.stderr.write(describe(request, io));
+      const diff = (request.preview ?? "").trimEnd().split("\n");
+      const clipped = diff.length > previewLines;
+      io.stderr.write(describe(request, { diff, io }));
+      const choices = `[y]es  [n]o  [a]lways in this session${clipped ? "  [v]iew all" : ""}`;
       for (;;) {
-        io.stderr.write(`${style.bold("Allow?")} [y]es  [n]o  [a]lways in this session: `);
+        io.stderr.write(`${style.bold("Allow?")} ${choices}, then Enter: `);
         const line = await lines.next();
         if (line === undefined)
           return { decision: "deny", reason: "the terminal was closed", unattended: true };
@@ -58,6 +64,10 @@ export function createPermissionPrompt(io: Io): PermissionPrompt {
           case "n":
           case "no":
             return { decision: "deny" };
+          case "v":
+          case "view":
+            io.stderr.write(showDiff(diff, io));
+            break;
           default:
             break;
         }
@@ -66,27 +76,47 @@ export function createPermissionPrompt(io: Io): PermissionPrompt {
   };
 }
 
-function describe(request: Request, io: Io): string {
+/** All that would happen, with nothing left out or hidden: what is not seen is not approved (promises G3). */
+function describe(
+  request: Request,
+  { diff, io }: { readonly diff: readonly string[]; readonly io: Io },
+): string {
   const style = io.style(2);
-  const subject = callSummary(JSON.stringify(request.args), 10_000);
-  const preview = request.preview === undefined ? "" : `${shownPreview(request.preview, io)}\n`;
-  return `\n${style.bold(request.toolName)} ${subject}\n${preview}${style.dim(request.reason)}\n`;
+  const subject = callSubject(request.args).split("\n").map(showLine);
+  const oneLine = subject.length === 1;
+  const heading = oneLine
+    ? `${style.bold(request.toolName)} ${subject[0]}`
+    : style.bold(request.toolName);
+  const shown = diff.slice(0, previewLines);
+  const hidden = diff.length - shown.length;
+  return [
+    "",
+    heading,
+    ...(oneLine ? [] : subject.map((line) => `  ${line}`)),
+    ...(request.preview === undefined ? [] : [showDiff(shown, io).trimEnd()]),
+    ...(hidden > 0 ? [style.dim(`… ${hidden} more lines`)] : []),
+    style.dim(showControls(request.reason)),
+    "",
+  ].join("\n");
 }
 
-function shownPreview(preview: string, io: Io): string {
+function showDiff(lines: readonly string[], io: Io): string {
   const style = io.style(2);
-  const lines = stripTerminalText(preview).trimEnd().split("\n");
-  const shown = lines.slice(0, previewLines).map((line) => {
+  const shown = lines.map(showLine).map((line) => {
     if (line.startsWith("+")) return style.green(line);
     if (line.startsWith("-")) return style.red(line);
     return line;
   });
-  const hidden = lines.length - shown.length;
-  return [...shown, ...(hidden > 0 ? [style.dim(`… ${hidden} more lines`)] : [])].join("\n");
+  return `${shown.join("\n")}\n`;
 }
 
-/** Lines of stdin, read from the first call on. */
-function createLineReader() {
+/** Every character that acts or hides as an escape; tabs stay, since code is full of them. */
+function showLine(line: string): string {
+  return line.split("\t").map(showControls).join("\t");
+}
+
+/** Lines of the input, read from the first call on. */
+function createLineReader(input: () => AsyncIterable<Uint8Array>) {
   const waiting: string[] = [];
   let reading: Promise<void> | undefined;
   let wake: (() => void) | undefined;
@@ -95,7 +125,7 @@ function createLineReader() {
   async function read(): Promise<void> {
     const decoder = new TextDecoder();
     let rest = "";
-    for await (const chunk of Bun.stdin.stream()) {
+    for await (const chunk of input()) {
       const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = parts.pop() ?? "";
       waiting.push(...parts);

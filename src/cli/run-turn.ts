@@ -72,7 +72,7 @@ function showUntilClosed(surface: TurnSurface, event: OptaEvent, cancel: () => v
 function endDone(
   stats: EventPayload<"turn.done">["stats"],
   questions: ReturnType<typeof createQuestions>,
-  { io }: RunTurnOptions,
+  { io, submit }: RunTurnOptions,
 ): TurnEnd {
   if (stats.deniedCalls > 0) {
     io.stderr.write(questions.report());
@@ -82,7 +82,7 @@ function endDone(
     const cut = new OptaError(
       "answer-cut",
       "the answer was cut at the model's output limit",
-      'opta do --continue "go on"',
+      `opta do --resume ${submit.sessionId} "go on"`,
     );
     return { exitCode: reportError(cut, io, { trace: false }), stats };
   }
@@ -97,8 +97,8 @@ function endFailed(error: EventPayload<"turn.error">, { io }: RunTurnOptions): T
 
 /** Answers questions: a person's word on a terminal, a denial at once where there is none. */
 function createQuestions({ client, io, submit }: RunTurnOptions) {
-  const attended = io.isTerminal(0) && io.isTerminal(2);
-  const prompt = attended ? createPermissionPrompt(io) : undefined;
+  const input = io.isTerminal(2) ? io.openTerminal() : undefined;
+  const prompt = input && createPermissionPrompt(io, input);
   const denied: string[] = [];
   const remedies = new Set<string>();
   let asking: Promise<void> = Promise.resolve();
@@ -134,7 +134,7 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
         ...denied.map((line) => `  ${stripTerminalText(line)}`),
         ...(remedies.size === 0
           ? []
-          : ["to allow it:", ...[...remedies].map((each) => `  ${each}`)]),
+          : ["to allow it:", ...[...remedies].map((each) => `  ${stripTerminalText(each)}`)]),
       ];
       return `${lines.join("\n")}\n`;
     },

@@ -6,7 +6,7 @@ import { OptaError } from "../protocol/error.ts";
 import type { Io } from "./output/io.ts";
 
 /** How long a pipe beside a task on the command line may take to show its first byte or its end. */
-const silentPipeMs = 100;
+const silentPipeMs = 500;
 /** Characters of piped input: far above any window, below what would exhaust the machine. */
 const inputLimitBytes = 16 * 1024 * 1024;
 
@@ -24,7 +24,7 @@ export async function readTask(words: readonly string[], io: Io): Promise<TaskIn
   const typed = words.filter((word) => word !== "-").join(" ");
   const wantsStdin = words.includes("-") || typed.trim() === "";
   const piped = isPiped();
-  if (wantsStdin && !piped && io.isTerminal(0)) throw noTask();
+  if (words.length === 0 && !piped && io.isTerminal(0)) throw noTask();
   const input = wantsStdin
     ? await readAll(Bun.stdin.stream().getReader())
     : piped

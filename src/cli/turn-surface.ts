@@ -1,9 +1,14 @@
 // What a turn looks like from outside: the answer on stdout as it comes, or with `-f json` every event as a
 // line; what opta is doing on stderr, and only when somebody watches. A surface is fed events and asks
 // nothing of the engine.
-import { createTerminalTextStripper, stripTerminalText } from "../base/terminal-text.ts";
+import {
+  createTerminalTextStripper,
+  showControls,
+  stripTerminalText,
+} from "../base/terminal-text.ts";
 import type { OptaEvent } from "../protocol/event.ts";
 import type { Io } from "./output/io.ts";
+import { escapeForTerminal } from "./output/json.ts";
 
 export interface TurnSurface {
   show(event: OptaEvent): void;
@@ -19,7 +24,7 @@ export function createJsonSurface(io: Io): TurnSurface {
   return {
     show(event) {
       collector.show(event);
-      io.stdout.write(`${JSON.stringify(event)}\n`);
+      io.stdout.write(`${escapeForTerminal(JSON.stringify(event))}\n`);
     },
     answer: collector.answer,
     finishLine: () => undefined,
@@ -72,7 +77,7 @@ export function createTextSurface(
         case "tool.start":
           finishLine();
           note(
-            `${style.dim("·")} ${event.payload.name} ${style.dim(callSummary(event.payload.args, io.columns()))}`,
+            `${style.dim("·")} ${showControls(event.payload.name)} ${style.dim(callSummary(event.payload.args, io.columns()))}`,
           );
           break;
         case "tool.result":
@@ -103,20 +108,34 @@ function createAnswerCollector() {
   };
 }
 
-/** What a call is about, in one line: its first argument. */
-export function callSummary(args: string, columns: number): string {
-  const first = firstArgument(args);
-  const text = typeof first === "string" ? first : JSON.stringify(first ?? "");
-  return cut(stripTerminalText(text).replace(/\s+/g, " "), columns);
+/** What a call is about, in one line that hides nothing but its end. */
+function callSummary(args: string, columns: number): string {
+  return cut(showControls(callSubject(parseObject(args))), columns);
 }
 
-function firstArgument(args: string): unknown {
+/** The arguments that say what a call is about, the most telling first; the model's own order says nothing. */
+const subjectKeys = ["command", "pattern", "path", "url", "query", "question"];
+
+/** The argument that says what a call is about, whole: the command, the path; "" where there is none. */
+export function callSubject(args: Readonly<Record<string, unknown>>): string {
+  if (Array.isArray(args["edits"])) {
+    const paths = args["edits"].map((edit: { readonly path?: unknown } | null) =>
+      String(edit?.path),
+    );
+    return [...new Set(paths)].join(", ");
+  }
+  const subject = subjectKeys.map((key) => args[key]).find((value) => value !== undefined);
+  return typeof subject === "string" || subject === undefined
+    ? (subject ?? "")
+    : JSON.stringify(subject);
+}
+
+function parseObject(text: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(args);
-    if (typeof value !== "object" || value === null) return value;
-    return Object.values(value)[0];
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
-    return args;
+    return {};
   }
 }
 

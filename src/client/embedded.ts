@@ -12,7 +12,8 @@ export function createEmbeddedClient(engine: Engine): Client {
         const issue = checked.error.issues[0];
         throw new OptaError(
           "usage",
-          `${operation}: ${issue?.path.join(".")}: ${issue?.message ?? "invalid parameters"}`,
+          `${issue?.path.join(".") || operation}: ${issue?.message ?? "invalid parameters"}`,
+          issue?.path.includes("sessionId") ? "opta sessions list" : undefined,
         );
       }
       // The table ties params to the operation; a generic name hides that from the checker.

@@ -97,7 +97,7 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
     new OptaError(
       "step-limit",
       `stopped after ${context.maxSteps} steps without an answer`,
-      'opta do --continue "go on"',
+      `opta do --resume ${session.id} "go on"`,
     ),
   );
 }
@@ -138,7 +138,7 @@ async function endBrokenStep(step: StepResult, context: TurnContext): Promise<ne
 }
 
 function cancelledError(): OptaError {
-  return new OptaError("cancelled", "Turn cancelled", 'opta do --continue "go on"');
+  return new OptaError("cancelled", "cancelled");
 }
 
 /** Replayed exactly as received. Arguments that are no JSON would break a server's template, so they go as {}. */

@@ -32,6 +32,7 @@ test("a denied command names the rule that would have allowed it, and that rule 
   await using lmx = await asking(touch);
   const run = await optaDo(["--auto", "go"], { place, port: lmx.port });
   expect(run.exitCode).toBe(6);
+  expect(run.stderr).toStartWith("opta: denied, so not done:\n  run_command: ");
   const advice = run.stderr.match(/opta config set .*/)?.[0] ?? "";
   const rules = advice.match(/'(.*)'/)?.[1] ?? "";
   expect(JSON.parse(rules)).toBeArray();
@@ -212,23 +213,62 @@ test("ask_user on a terminal brings the answer to the model", async () => {
   expect(toldToModel(lmx)).toContain("the second");
 });
 
-test("model output cannot send escape sequences to the terminal, in answers or in questions", async () => {
+test("a question shows everything that would run: line breaks, hidden characters, a long tail", async () => {
   using place = createPlace();
-  const evil = "\u001b]0;pwned\u0007\u001b[2J";
+  const long = `echo ${"a".repeat(12_000)}; touch the-end`;
+  const commands = [
+    "echo safe # comment\ntouch second-line",
+    "echo x\u001b[2K\u001b]0;t\u0007\u202e",
+    long,
+  ];
   await using lmx = await startScripted({
     turns: [
-      { toolCalls: [{ name: "run_command", arguments: { command: `echo ${evil}safe` } }] },
+      ...commands.map((command) => ({
+        toolCalls: [{ name: "run_command", arguments: { timeout: 5000, command } }],
+      })),
       { text: [`\u001b`, `]0;pwned\u0007`, "answer"] },
     ],
   });
   await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
-  await terminal.waitFor("Allow?");
-  terminal.type("n\n");
+  for (let asked = 1; asked <= commands.length; asked++) {
+    await terminal.waitFor("Allow?", asked);
+    terminal.type("n\n");
+  }
   await terminal.exitCode();
-  expect(terminal.screen()).toContain("answer");
-  expect(terminal.screen()).not.toContain("\u001b]");
-  expect(terminal.screen()).not.toContain("\u001b[2J");
-  expect(terminal.screen()).not.toContain("\u0007");
+  const screen = terminal.screen().replaceAll("\r\n", "\n");
+  expect(screen).toContain("  echo safe # comment\n  touch second-line\n");
+  expect(screen).toContain(String.raw`echo x\x1b[2K\x1b]0;t\x07\u202e`);
+  expect(screen).toContain("touch the-end");
+  expect(screen).toContain("answer");
+  for (const raw of ["\u001b]", "\u001b[2K", "\u0007", "\u202e"]) expect(screen).not.toContain(raw);
+});
+
+test("a diff that is longer than a screen is counted, and shown whole on demand", async () => {
+  using place = createPlace();
+  const content = Array.from({ length: 90 }, (_, index) => `line ${index}\n`).join("");
+  await using lmx = await asking({ name: "write_file", arguments: { path: "new.txt", content } });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  await terminal.waitFor("Allow?");
+  expect(terminal.screen()).toContain("more lines");
+  expect(terminal.screen()).not.toContain("+line 89");
+  terminal.type("v\n");
+  await terminal.waitFor("+line 89");
+  await terminal.waitFor("Allow?", 2);
+  terminal.type("y\n");
+  expect(await terminal.exitCode()).toBe(0);
+  expect(place.read("new.txt")).toBe(content);
+});
+
+test("with stdin as a pipe the person at the terminal is asked all the same", async () => {
+  using place = createPlace();
+  await using lmx = await asking(touch);
+  const words = ["bash", "-c", 'echo "piped words" | "$@"', "bash"];
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port, prefix: words });
+  await terminal.waitFor("Allow?");
+  terminal.type("y\n");
+  expect(await terminal.exitCode()).toBe(0);
+  expect(made(place, "ran")).toBe(true);
+  expect(String(lmx.chats()[0]?.messages.at(-1)?.content)).toStartWith("go\n\npiped words");
 });
 
 test("permissions explain prints the decision, the rule and the reason, and JSON with --json", async () => {

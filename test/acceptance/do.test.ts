@@ -213,14 +213,42 @@ test("an open pipe that says nothing does not hang the command", async () => {
   expect(await child.exited).toBe(0);
 });
 
+test("a pipe that is late is not read, which is said, and - waits for it", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({ turns: [{ text: "a" }, { text: "b" }] });
+  const prefix = ["bash", "-c", '(sleep 1.5; echo late) | "$@"', "bash"];
+  const where = { place, port: lmx.port, options: { prefix } };
+  const early = await optaDo(["review"], where);
+  expect(early.stderr).toBe(
+    'opta: stdin is open but silent, so it is not read; to wait for it: opta do - "…"\n',
+  );
+  const patient = await optaDo(["-", "review"], where);
+  expect(patient.stderr).toBe("");
+  expect(String(lmx.chats()[1]?.messages.at(-1)?.content)).toStartWith("review\n\nlate\n");
+});
+
+test("a directory that was deleted, and two sessions at once, are refused in words", async () => {
+  using place = createPlace();
+  const prefix = ["bash", "-c", 'mkdir gone; cd gone; rmdir ../gone; "$@"', "bash"];
+  const gone = await optaDo(["hi"], { place, port: 1, options: { prefix } });
+  expect(gone.exitCode).toBe(1);
+  expect(gone.stderr).toBe('opta: the current directory no longer exists\n  cd "$HOME"\n');
+  const both = await optaDo(["--resume", "x", "--continue", "hi"], { place, port: 1 });
+  expect(both.exitCode).toBe(2);
+});
+
 test("-o keeps the answer of the last step in a file, and an unwritable one is an error", async () => {
   using place = createPlace({ "a.txt": "banana\n" });
   await using lmx = await startScripted({ turns: [...editingTurns, { text: "again" }] });
   await optaDo(["--auto", "-o", "answer.md", "go"], { place, port: lmx.port });
   expect(readFileSync(join(place.workspace, "answer.md"), "utf8")).toBe("It says cherry now.\n");
-  const run = await optaDo(["-o", "no/such/dir/x", "go"], { place, port: lmx.port });
-  expect(run.exitCode).toBe(1);
-  expect(run.stderr).toContain("no/such/dir");
+  const asked = lmx.requests.length;
+  for (const path of ["no/such/dir/x", ".", ""]) {
+    const run = await optaDo([`--output=${path}`, "go"], { place, port: lmx.port });
+    expect(run.exitCode).toBe(2);
+    expect(run.stderr).toContain(path);
+  }
+  expect(lmx.requests).toHaveLength(asked); // said before the model is asked
 });
 
 test("--cwd names the workspace; one that is not there is said so", async () => {
@@ -241,7 +269,7 @@ test("--max-steps bounds the turn: exit 7, and the session can be continued", as
   const run = await optaDo(["--max-steps", "2", "go"], { place, port: lmx.port });
   expect(run.exitCode).toBe(7);
   expect(run.stderr).toBe(
-    'opta: stopped after 2 steps without an answer\n  opta do --continue "go on"\n',
+    `opta: stopped after 2 steps without an answer\n  opta do --resume ${place.sessions()[0]?.id} "go on"\n`,
   );
   const next = await optaDo(["--continue", "go on"], { place, port: lmx.port });
   expect(next.stdout).toBe("fine\n");

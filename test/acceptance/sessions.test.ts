@@ -101,7 +101,9 @@ test("--resume of an id that is none, or leads elsewhere, is refused", async () 
   expect(lost.stderr).toContain("nothere");
   const elsewhere = await optaDo(["--resume", "../victim", "go"], { place, port: lmx.port });
   expect(elsewhere.exitCode).toBe(2);
-  expect(elsewhere.stderr).toContain("a session id has 1 to 64 of A-Z a-z 0-9 _ -");
+  expect(elsewhere.stderr).toBe(
+    "opta: sessionId: a session id has 1 to 64 of A-Z a-z 0-9 _ -\n  opta sessions list\n",
+  );
   expect(place.sessionEntries()).toEqual([]);
 });
 

@@ -26,6 +26,7 @@ export function createCapturedIo(
     isTerminal: () => options.terminal ?? false,
     columns: () => options.columns ?? 80,
     style: () => createStyle(false),
+    openTerminal: () => undefined,
     readStdin: async () => options.stdin ?? "",
   };
 }

@@ -16,12 +16,17 @@ export interface TerminalRun extends AsyncDisposable {
 /** Starts `opta do` with stdin, stdout and stderr on one terminal. */
 export async function doInTerminal(
   args: readonly string[],
-  where: { readonly place: Place; readonly port: number },
+  where: {
+    readonly place: Place;
+    readonly port: number;
+    /** Words put before the executable. */
+    readonly prefix?: readonly string[];
+  },
 ): Promise<TerminalRun> {
   const { place, port } = where;
   let shown = "";
   const decoder = new TextDecoder();
-  const child = Bun.spawn([await builtOpta(), "do", ...args], {
+  const child = Bun.spawn([...(where.prefix ?? []), await builtOpta(), "do", ...args], {
     cwd: place.workspace,
     env: {
       PATH: process.env["PATH"] ?? "/usr/bin:/bin",

@@ -1,6 +1,7 @@
 // `opta do`: one task, one turn, then exit. Puts the pieces together: the task, the session, the surface.
+import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import type { Client } from "../../client/client.ts";
 import { OptaError } from "../../protocol/error.ts";
@@ -11,6 +12,7 @@ import { deviceSettings } from "../device.ts";
 import type { Io } from "../output/io.ts";
 import { runTurnToEnd } from "../run-turn.ts";
 import { readTask } from "../task-input.ts";
+import { workspacePath } from "../workspace.ts";
 import { createJsonSurface, createTextSurface } from "../turn-surface.ts";
 
 const flags = {
@@ -64,9 +66,12 @@ export const command = defineCommand({
     const { args, io } = context;
     // Read at once, so that a missing task is reported before anything is started.
     const task = await readTask(context.rest, io);
-    if (task.ignoredPipe && io.isTerminal(2)) {
-      io.stderr.write("opta: stdin is open but silent, so it is not read (use - to wait for it)\n");
+    if (task.ignoredPipe) {
+      io.stderr.write(
+        'opta: stdin is open but silent, so it is not read; to wait for it: opta do - "…"\n',
+      );
     }
+    if (args.output !== undefined) checkOutput(args.output);
     const permissionMode = chosenMode(context);
     const client = await context.connect({
       ...(args.device === undefined ? {} : deviceSettings(args.device)),
@@ -117,7 +122,10 @@ async function openSession(
   client: Client,
   { args }: Context,
 ): Promise<{ sessionId: string; afterSeq: number }> {
-  const workspace = resolve(args.cwd ?? ".");
+  if (args.resume !== undefined && args.continue) {
+    throw new OptaError("usage", "choose one of --resume and --continue", "opta help do");
+  }
+  const workspace = workspacePath(args.cwd);
   const resumed = args.resume ?? (args.continue ? await lastSession(client, workspace) : undefined);
   if (resumed === undefined) {
     const created = await client.call("session.create", {
@@ -138,6 +146,18 @@ async function lastSession(client: Client, workspace: string): Promise<string> {
   const last = sessions[0];
   if (last) return last.sessionId;
   throw new OptaError("not-found", `no session in ${real} to continue`, 'opta do "…" starts one');
+}
+
+/** Said before the model is asked, not after it answered. @throws OptaError usage */
+function checkOutput(path: string): void {
+  const target = resolve(path);
+  if (path !== "" && !isDirectory(target) && isDirectory(dirname(target))) return;
+  const problem = path === "" || isDirectory(target) ? "is a directory" : "lies in no directory";
+  throw new OptaError("usage", `-o ${path || '""'} ${problem}`, 'opta do -o answer.md "…"');
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /** Whole or not at all: a script that reads the file never sees half an answer. */

@@ -7,6 +7,7 @@ import { permissionModes } from "../../protocol/permission.ts";
 import { type CommandGroup, defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
 import { toJsonText } from "../output/json.ts";
+import { workspacePath } from "../workspace.ts";
 
 const explain = defineCommand({
   name: "explain",
@@ -41,7 +42,7 @@ const explain = defineCommand({
     const toolArguments = await argumentsFor(args.tool, subject);
     const client = await connect();
     const verdict = await client.call("permission.explain", {
-      workspace: process.cwd(),
+      workspace: workspacePath(),
       tool: args.tool,
       args: toolArguments,
       ...(args.mode === undefined ? {} : { mode: args.mode }),

@@ -2,7 +2,6 @@
 // same sessions wherever they are kept; only `export -o` writes a file here.
 import { existsSync } from "node:fs";
 import { realpath } from "node:fs/promises";
-import { resolve } from "node:path";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import { OptaError, toOptaError } from "../../protocol/error.ts";
@@ -13,6 +12,7 @@ import { toJsonText } from "../output/json.ts";
 import { sessionToMarkdown, sessionToText } from "../output/session-text.ts";
 import { renderTable } from "../output/table.ts";
 import { findInSession } from "../session-search.ts";
+import { workspacePath } from "../workspace.ts";
 
 const json = { type: "boolean", description: "print one JSON document" } as const;
 const workspace = {
@@ -171,7 +171,7 @@ async function inWorkspace(args: {
   readonly workspace: string | undefined;
 }): Promise<{ workspace?: string }> {
   if (args.workspace === undefined) return {};
-  const path = resolve(args.workspace);
+  const path = workspacePath(args.workspace);
   return { workspace: await realpath(path).catch(() => path) };
 }
 
@@ -184,7 +184,7 @@ function sessionTable(sessions: readonly SessionSummary[], io: Io): string {
     session.workspace,
   ]);
   const head = ["SESSION", "UPDATED (UTC)", "MESSAGES", "TITLE", "WORKSPACE"];
-  return renderTable({ head, rows, alignRight: [2] }, io);
+  return renderTable({ head, rows, alignRight: [2], whole: [0] }, io);
 }
 
 function warnOfCorrupt(corrupt: readonly string[], io: Io): void {
@@ -197,7 +197,7 @@ async function writeExport(
   text: string,
   { force }: { readonly force: boolean },
 ): Promise<void> {
-  const path = resolve(output);
+  const path = workspacePath(output);
   const refuseExisting = () => {
     if (force || !existsSync(path)) return;
     throw new OptaError("state-conflict", `${output} exists already`, "to replace it add --force");

@@ -41,7 +41,7 @@ function describe(status: ServerStatus, io: Io): string {
   const kind = status.kind === "lmx" ? "Opta LMX" : "OpenAI-compatible";
   const rows: readonly (readonly [string, string])[] = [
     ["server", status.server],
-    ["kind", status.version === null ? kind : `${kind} ${status.version}`],
+    ["kind", status.version === null ? kind : `${kind} ${stripTerminalText(status.version)}`],
     ["transport", status.transport === "websocket" ? "WebSocket" : "SSE"],
     ["ready", status.ready ? style.green("yes") : style.yellow("no, no model is loaded")],
     ["models", loadedModels.length === 0 ? "none loaded" : clean(loadedModels.join(", "))],

@@ -1,7 +1,7 @@
 // The three standard streams of a command: what it prints, whether a person watches, what was piped in.
 // Written with synchronous writes, so that nothing is left to flush at exit and the order of stdout and
 // stderr on one terminal is the order of the calls. Never touches process.stdout, which costs 9 ms of CPU.
-import { fstatSync, statSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, statSync, writeSync } from "node:fs";
 import { OptaError } from "../../protocol/error.ts";
 import { createStyle, type Style } from "./style.ts";
 
@@ -21,6 +21,8 @@ export interface Io {
   style(descriptor: 1 | 2): Style;
   /** All of stdin as text, until its end. */
   readStdin(): Promise<string>;
+  /** What the person at the terminal types, also when stdin is a pipe; undefined when there is no terminal. */
+  openTerminal(): (() => AsyncIterable<Uint8Array>) | undefined;
 }
 
 /** The reader of stdout went away (`opta models | head -1`): stop, this is no failure. */
@@ -43,7 +45,21 @@ export function createIo(options: { readonly colours: boolean }): Io {
     columns: () => (isTerminal(1) || isTerminal(2) ? terminalWidth() : 80),
     style: (descriptor) => createStyle(options.colours && isTerminal(descriptor)),
     readStdin: () => Bun.stdin.text(),
+    openTerminal() {
+      if (isTerminal(0)) return () => Bun.stdin.stream();
+      return hasControllingTerminal() ? () => Bun.file("/dev/tty").stream() : undefined;
+    },
   };
+}
+
+/** Opening /dev/tty fails (ENXIO) in a process that no terminal controls: cron, an editor, a service. */
+function hasControllingTerminal(): boolean {
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function writeToStderr(text: string): void {

@@ -3,8 +3,12 @@
 
 /** The document's text, ended by a line feed. */
 export function toJsonText(document: unknown): string {
-  const text = JSON.stringify(document, null, 2);
-  return `${text.replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, escapeCharacter)}\n`;
+  return `${escapeForTerminal(JSON.stringify(document, null, 2))}\n`;
+}
+
+/** JSON text with the same value, harmless for a terminal. */
+export function escapeForTerminal(json: string): string {
+  return json.replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
 }
 
 function escapeCharacter(character: string): string {

@@ -9,6 +9,8 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
   /** Indexes of columns of numbers. */
   readonly alignRight?: readonly number[];
+  /** Indexes of columns that are never cut: what somebody will copy, such as an id. */
+  readonly whole?: readonly number[];
 }
 
 /** The table as lines for stdout, each ended by a line feed. Cells are made harmless for a terminal. */
@@ -17,7 +19,9 @@ export function renderTable(table: Table, io: Io): string {
   const natural = table.head.map((_, column) =>
     Math.max(...rows.map((row) => Bun.stringWidth(row[column] ?? ""))),
   );
-  const widths = io.isTerminal(1) ? fitWidths(natural, io.columns()) : natural;
+  const widths = io.isTerminal(1)
+    ? fitWidths(natural, { columns: io.columns(), whole: table.whole ?? [] })
+    : natural;
   const style = io.style(1);
   const lines = rows.map((row, index) => {
     const cells = widths.map((width, column) => {
@@ -35,15 +39,19 @@ const gap = "  ";
 const narrowest = 8;
 
 /** Takes what does not fit from the widest columns first. */
-function fitWidths(natural: readonly number[], columns: number): readonly number[] {
+function fitWidths(
+  natural: readonly number[],
+  { columns, whole }: { readonly columns: number; readonly whole: readonly number[] },
+): readonly number[] {
   const widths = [...natural];
   const available = columns - gap.length * (widths.length - 1);
   for (;;) {
     const total = widths.reduce((sum, width) => sum + width, 0);
-    const widest = Math.max(...widths);
+    const cuttable = widths.filter((_, column) => !whole.includes(column));
+    const widest = Math.max(...cuttable);
     if (total <= available || widest <= narrowest) return widths;
-    const index = widths.indexOf(widest);
-    const next = Math.max(narrowest, ...widths.filter((width) => width < widest));
+    const index = widths.findIndex((width, column) => width === widest && !whole.includes(column));
+    const next = Math.max(narrowest, ...cuttable.filter((width) => width < widest));
     widths[index] = Math.max(next, widest - (total - available), narrowest);
     if (widths[index] === widest) widths[index] = widest - 1;
   }
