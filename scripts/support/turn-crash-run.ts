@@ -181,9 +181,9 @@ function inspectSessions(place: Place): readonly string[] {
         const text = readFileSync(join(place.sessions, name), "utf8");
         const { id, messages } = JSON.parse(text) as SessionFile;
         if (`${id}.json` !== basename(name)) return [`${name} has the id ${id}`];
-        // A user's message without an answer is what a kill leaves; a call without a result never is.
+        // A kill leaves at most one call without its result, and the turn without its answer.
         const open = completeHistory(messages).length - messages.length;
-        return open > 1 ? [`${name} has ${open} messages missing`] : [];
+        return open > 2 ? [`${name} has ${open} messages missing`] : [];
       } catch (error) {
         return [`${name} is broken: ${String(error)}`];
       }

@@ -41,18 +41,24 @@ export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
   const questions = createQuestions(options);
   try {
     const { turnId } = await client.call("turn.submit", submit);
+    let end: TurnEnd = { exitCode: exitCodes.error.exit, stats: undefined };
+    let ended = false;
     for await (const event of events) {
       showUntilClosed(options.surface, event, cancel);
       if (event.event === "permission.request") questions.answer(event.payload);
       if (event.event === "tool.result") questions.noteDenied(event.payload);
-      if (event.event === "turn.done" && event.payload.turnId === turnId) {
-        return endDone(event.payload.stats, questions, options);
+      const ends = event.event === "turn.done" || event.event === "turn.error";
+      if (ends && event.payload.turnId === turnId) {
+        end =
+          event.event === "turn.done"
+            ? endDone(event.payload.stats, options)
+            : endFailed(event.payload, options);
+        ended = true;
       }
-      if (event.event === "turn.error" && event.payload.turnId === turnId) {
-        return endFailed(event.payload, options);
-      }
+      // The session's last word on the turn.
+      if (ended && event.event === "session.updated") break;
     }
-    return { exitCode: exitCodes.error.exit, stats: undefined };
+    return questions.withDenials(end);
   } finally {
     stopListening();
     following.abort();
@@ -71,22 +77,15 @@ function showUntilClosed(surface: TurnSurface, event: OptaEvent, cancel: () => v
 
 function endDone(
   stats: EventPayload<"turn.done">["stats"],
-  questions: ReturnType<typeof createQuestions>,
   { io, submit }: RunTurnOptions,
 ): TurnEnd {
-  if (stats.deniedCalls > 0) {
-    io.stderr.write(questions.report());
-    return { exitCode: exitCodes.denied.exit, stats };
-  }
-  if (stats.finishReason === "length") {
-    const cut = new OptaError(
-      "answer-cut",
-      "the answer was cut at the model's output limit",
-      `opta do --resume ${submit.sessionId} "go on"`,
-    );
-    return { exitCode: reportError(cut, io, { trace: false }), stats };
-  }
-  return { exitCode: exitCodes.done.exit, stats };
+  if (stats.finishReason !== "length") return { exitCode: exitCodes.done.exit, stats };
+  const cut = new OptaError(
+    "answer-cut",
+    "the answer was cut at the model's output limit",
+    `opta do --resume ${submit.sessionId} "go on"`,
+  );
+  return { exitCode: reportError(cut, io, { trace: false }), stats };
 }
 
 function endFailed(error: EventPayload<"turn.error">, { io }: RunTurnOptions): TurnEnd {
@@ -128,17 +127,25 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
       denied.push(`${result.name}: ${firstLine(result.result)}`);
       if (result.remedy !== undefined) remedies.add(result.remedy);
     },
-    report(): string {
-      const lines = [
-        `opta: denied, so not done:`,
-        ...denied.map((line) => `  ${stripTerminalText(line)}`),
-        ...(remedies.size === 0
-          ? []
-          : ["to allow it:", ...[...remedies].map((each) => `  ${stripTerminalText(each)}`)]),
-      ];
-      return `${lines.join("\n")}\n`;
+    /** A turn in which something was denied says so, however else it ended; only an interrupt outranks it. */
+    withDenials(end: TurnEnd): TurnEnd {
+      if (denied.length === 0) return end;
+      io.stderr.write(report());
+      if (end.exitCode === exitCodes.interrupted.exit) return end;
+      return { ...end, exitCode: exitCodes.denied.exit };
     },
   };
+
+  function report(): string {
+    const lines = [
+      `opta: denied, so not done:`,
+      ...denied.map((line) => `  ${stripTerminalText(line)}`),
+      ...(remedies.size === 0
+        ? []
+        : ["to allow it:", ...[...remedies].map((each) => `  ${stripTerminalText(each)}`)]),
+    ];
+    return `${lines.join("\n")}\n`;
+  }
 }
 
 function unattendedAnswer(why: string): Answer {

@@ -228,7 +228,9 @@ export function createEngine(options: EngineOptions): Engine {
       }
     },
     async "session.get"({ sessionId }) {
-      return open.get(sessionId)?.file ?? (await store.load(sessionId));
+      const session = open.get(sessionId);
+      if (!session) return store.load(sessionId);
+      return { ...session.file, seq: log.lastSeq(sessionId) };
     },
     async "session.list"({ limit, workspace, query }) {
       const { sessions, corrupt } = await store.list();

@@ -34,8 +34,9 @@ export interface Session {
   emit<K extends EventKind>(kind: K, payload: EventPayload<K>): void;
   snapshot(): SessionSnapshot;
   /**
-   * Writes the file with the time and seq of now.
-   * @param eventsToCome events that will follow without another save, so that a resumed session never reuses their seq
+   * Writes the file with the time of now, and a seq behind every event until the next save, so that a session
+   * that is resumed after a crash never uses a seq again.
+   * @param eventsToCome how many events will follow, where this is the turn's last save
    * @throws OptaError storage-full | storage-failed
    */
   save(eventsToCome?: number): Promise<void>;
@@ -46,6 +47,9 @@ export interface Session {
   /** Cancels, waits until nothing runs any more, frees the lock. */
   close(): Promise<void>;
 }
+
+/** More events than one step can have before the next save: its tokens, calls and results. */
+const reservedEvents = 100_000;
 
 /** Turns waiting behind the active one: more than a person queues, few enough to stay in memory. */
 const queueLimit = 32;
@@ -72,6 +76,18 @@ export function createSession(options: SessionOptions): Session {
     resolved: (payload) => emit("permission.resolved", payload),
   });
 
+  /** A turn that never ran ends too: whoever submitted it waits for that. */
+  function endUnstarted({ turnId, writerId, clientId }: Turn): void {
+    emit("session.cancelled", { cancelled: 1, turnId });
+    emit("turn.error", {
+      turnId,
+      writerId,
+      clientId,
+      message: "Turn cancelled",
+      code: "cancelled",
+    });
+  }
+
   const session: Session = {
     id: file.id,
     file,
@@ -91,7 +107,7 @@ export function createSession(options: SessionOptions): Session {
       toolCallCount: file.toolCallCount,
       writerCount: active ? 1 : 0,
     }),
-    async save(eventsToCome = 0) {
+    async save(eventsToCome = reservedEvents) {
       file.updated = options.now().toISOString();
       file.metadata.updatedAt = file.updated;
       file.seq = log.lastSeq(file.id) + eventsToCome;
@@ -123,7 +139,10 @@ export function createSession(options: SessionOptions): Session {
     cancel(turnId) {
       const matches = (turn: Turn) => turnId === undefined || turn.turnId === turnId;
       const dropped = queued.filter(matches);
-      for (const turn of dropped) queued.splice(queued.indexOf(turn), 1);
+      for (const turn of dropped) {
+        queued.splice(queued.indexOf(turn), 1);
+        endUnstarted(turn);
+      }
       const cancelledActive = active !== undefined && matches(active);
       if (cancelledActive) active?.abort.abort();
       return { cancelledQueued: dropped.length, cancelledActive };

@@ -60,7 +60,9 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
   // The connection is under way while the prompt is put together and saved.
   const connecting = options.connect(signal);
   connecting.catch(() => undefined); // awaited below; this only says that it is handled
-  if (session.file.messages.length === 0) session.file.messages.push(await options.systemMessage());
+  const { messages } = session.file;
+  // Also before the history of another client, which may have none.
+  if (messages[0]?.role !== "system") messages.unshift(await options.systemMessage());
   session.file.messages.push(await options.userMessage());
   await session.save();
   const resolved = await endingIn(context, connecting);
@@ -84,6 +86,8 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
       return step.ending.finishReason === "length" ? "length" : "stop";
     }
     session.file.messages.push(assistantMessage(step));
+    // On disk before anything runs: no execution without a record (promises G4).
+    await session.save();
     const results = await runToolCalls(step.calls, context);
     session.file.toolCallCount += step.calls.length;
     step.calls.forEach((call, index) => {
@@ -138,7 +142,7 @@ async function endBrokenStep(step: StepResult, context: TurnContext): Promise<ne
 }
 
 function cancelledError(): OptaError {
-  return new OptaError("cancelled", "cancelled");
+  return new OptaError("cancelled", "Turn cancelled");
 }
 
 /** Replayed exactly as received. Arguments that are no JSON would break a server's template, so they go as {}. */

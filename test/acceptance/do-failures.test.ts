@@ -179,6 +179,41 @@ test("a busy server is waited for as it asks, then answers", async () => {
   expect(run.exitCode).toBe(0);
 });
 
+test("a server that is too busy to list its models is asked again", async () => {
+  using place = createPlace();
+  const busy = {
+    path: "/admin/models",
+    times: 1,
+    status: 429,
+    headers: { "Retry-After": "0" },
+    body: {},
+  };
+  await using lmx = await startScripted({ turns: [{ text: "hello" }], server: { routes: [busy] } });
+  const run = await optaDo(["go"], { place, port: lmx.port });
+  expect(run.stdout).toBe("hello\n");
+});
+
+test("a denial is reported however the turn ends: cut off, out of steps, or at the output limit", async () => {
+  const denied = { toolCalls: [writeCall] };
+  const endings = [
+    { turns: [denied, { text: "half", fault: { kind: "drop", atChunk: 1 } }], words: "incomplete" },
+    {
+      turns: [denied, { toolCalls: [{ name: "list_dir", arguments: {} }] }],
+      words: "after 2 steps",
+    },
+    { turns: [denied, { text: "half", finishReason: "length" }], words: "output limit" },
+  ] as const;
+  for (const { turns, words } of endings) {
+    using place = createPlace();
+    await using lmx = await startScripted({ turns: [...turns] as never });
+    const run = await optaDo(["--max-steps", "2", "go"], { place, port: lmx.port });
+    expect(run.exitCode).toBe(6);
+    expect(run.stderr).toContain(words);
+    expect(run.stderr).toContain("write_file");
+    expect(run.stderr).toContain("--auto");
+  }
+});
+
 test("an answer without text or call is an error, exit 5", async () => {
   using place = createPlace();
   await using lmx = await startScripted({ turns: [{ text: "" }] });

@@ -53,7 +53,7 @@ test("--auto allows writes in the workspace and still not commands or anything o
   expect(made(place, "new.txt")).toBe(true);
   expect(made(place, "ran")).toBe(false);
   expect(made(place, "../outside.txt")).toBe(false);
-  const done = eventsOf(run).at(-1);
+  const done = eventsOf(run).at(-2);
   expect(done?.event === "turn.done" && done.payload.stats.deniedCalls).toBe(2);
 });
 

@@ -1,10 +1,10 @@
 // Session files on the built binary: one writer at a time, files of other programs read and kept, corrupt ones
 // set aside, and the commands over them.
 import { expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { opta } from "../support/binary.ts";
-import { optaDo, startOptaDo } from "../support/do.ts";
+import { eventsOf, optaDo, startOptaDo } from "../support/do.ts";
 import { startScripted } from "../support/lmx.ts";
 import { createPlace, type Place } from "../support/workspace.ts";
 
@@ -74,8 +74,38 @@ test("a file of the original client is resumed, and its unknown fields survive",
   expect(run.stdout).toBe("more\n");
   const [session] = place.sessions().filter((each) => each.id === "theirs123456");
   expect(session?.["colour"]).toBe("blue");
-  expect(session?.messages[0]).toEqual(theirs.messages[0] as never);
-  expect(session?.messages).toHaveLength(4);
+  // It had no system prompt; the model needs one all the same.
+  expect(lmx.chats()[0]?.messages.map((message) => message.role)).toEqual([
+    "system",
+    "user",
+    "assistant",
+    "user",
+  ]);
+  expect(session?.messages[1]).toEqual(theirs.messages[0] as never);
+  expect(session?.messages).toHaveLength(5);
+});
+
+test("kill -9 while a command runs leaves its call on record, and no seq is used twice", async () => {
+  using place = createPlace();
+  const call = { name: "run_command", arguments: { command: "touch ran; sleep 30" } };
+  await using lmx = await startScripted({ turns: [{ toolCalls: [call] }, { text: "after" }] });
+  const seen: number[] = [];
+  {
+    await using started = await startOptaDo(["--dangerous", "-f", "json", "go"], {
+      place,
+      port: lmx.port,
+    });
+    while (!existsSync(join(place.workspace, "ran"))) await Bun.sleep(10);
+    started.process.kill("SIGKILL");
+    const lines = (await new Response(started.process.stdout).text()).trimEnd().split("\n");
+    seen.push(...lines.map((line) => JSON.parse(line).seq));
+  }
+  expect(JSON.stringify(place.sessions()[0]?.messages)).toContain("touch ran; sleep 30");
+  const next = await optaDo(["-f", "json", "--continue", "and now?"], { place, port: lmx.port });
+  expect(next.exitCode).toBe(0);
+  expect(eventsOf(next)[0]?.seq).toBeGreaterThan(Math.max(...seen));
+  // The call that never ended has a result that says so.
+  expect(lmx.chatTexts()[1]).toContain("this call did not finish");
 });
 
 test("a corrupt file is set aside and named, never overwritten", async () => {

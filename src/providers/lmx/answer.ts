@@ -88,9 +88,7 @@ export function createAnswer(options: {
         finishReason === "length" ||
         finishReason === "max_tokens" ||
         (usage !== null && usage.completionTokens >= maxTokens);
-      const gathered = assembly.calls();
-      // The last call of a cut answer may be half a call: only what parses is whole.
-      const calls = isCut ? gathered.filter((call) => isJson(call.arguments)) : gathered;
+      const calls = isCut ? assembly.wholeCalls() : assembly.calls();
       const lostCalls =
         calls.length === 0 && /^(tool_calls|function_call)$/.test(finishReason ?? "");
       if (lostCalls && !isCut) {
@@ -115,13 +113,4 @@ function failed(code: "empty-answer" | "model-server-failed", message: string): 
     message,
     hint: "opta status   (then try again, or another model: opta models list)",
   };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -9,13 +9,10 @@ import { createAnswer, type Answer, type Ending } from "./answer.ts";
 import { askOverSse } from "./chat-sse.ts";
 import { maxFrameBytes } from "./chat-socket.ts";
 import { timedOut, type Endpoint, type Keys } from "./endpoint.ts";
-import { busyWaitMs, toProviderError, type Fault } from "./http-errors.ts";
+import { busyWaitMs, maxBusyRetries, toProviderError, type Fault } from "./http-errors.ts";
 import { encodeChatRequest } from "./request.ts";
 import type { SocketSource } from "./socket-source.ts";
 import type { LmxTimeouts } from "./timeouts.ts";
-
-/** Row 16: a busy server is asked again this often, before the first token only. */
-const maxBusyRetries = 3;
 
 export interface ChatContext {
   readonly endpoint: Endpoint;

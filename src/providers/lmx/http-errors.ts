@@ -98,6 +98,9 @@ function parseRetryAfter(header: string | null): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
+/** Row 16: a busy server is asked again this often. */
+export const maxBusyRetries = 3;
+
 /** How long to wait before asking again; null when asking again is no use (row 16). */
 export function busyWaitMs(fault: Fault): number | null {
   const overloaded = fault.status === 503 || fault.code === "overloaded";
@@ -152,7 +155,7 @@ function authFailed(fault: Fault, server: string, key: KeyName = "apiKey"): Opta
   return new OptaError(
     "auth-failed",
     `${server} refused the key (HTTP ${fault.status}${fault.message === "" ? "" : `: ${fault.message}`})`,
-    `opta config set connection.${key} KEY   (or set ${variable})`,
+    `opta config set connection.${key} - < FILE   (or set ${variable})`,
   );
 }
 

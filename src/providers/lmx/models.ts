@@ -1,6 +1,6 @@
 // What models a server has: /admin/models and /admin/models/available, or /v1/models where there is no
 // /admin (contracts/lmx.md section 3, rows 19 and 21). Decoded with defaults: every field may be missing.
-import type { Clock } from "../../base/clock.ts";
+import { sleep, type Clock } from "../../base/clock.ts";
 import { OptaError } from "../../protocol/error.ts";
 import type { ModelInfo } from "../../protocol/model.ts";
 import type { Candidate } from "../route.ts";
@@ -12,7 +12,13 @@ import {
   type JsonAnswer,
   type Keys,
 } from "./endpoint.ts";
-import { faultFromHttp, isRecord, toProviderError } from "./http-errors.ts";
+import {
+  busyWaitMs,
+  faultFromHttp,
+  isRecord,
+  maxBusyRetries,
+  toProviderError,
+} from "./http-errors.ts";
 import type { LmxTimeouts } from "./timeouts.ts";
 
 /** What every request of this folder to one server needs. */
@@ -36,13 +42,13 @@ export interface LoadedModels {
  * @throws OptaError lmx-connection-refused | lmx-timeout | auth-failed | model-server-failed
  */
 export async function fetchLoadedModels(access: ServerAccess): Promise<LoadedModels> {
-  const admin = await ask(access, "/admin/models");
+  const admin = await askPatiently(access, "/admin/models");
   if (admin.status === 200 && isRecord(admin.json)) {
     return { models: records(admin.json.loaded).map(fromAdminRow).filter(hasId), fromAdmin: true };
   }
   // 404: no LMX. 401, 403: no admin key, which chat does not need (row 19).
   if (admin.status >= 500 || admin.status === 429) throw toError(access, admin);
-  const plain = await ask(access, "/v1/models");
+  const plain = await askPatiently(access, "/v1/models");
   if (plain.status !== 200) throw toError(access, plain);
   if (!isRecord(plain.json)) {
     throw new OptaError(
@@ -61,6 +67,19 @@ export async function fetchModelsOnDisk(access: ServerAccess): Promise<readonly 
   if (answer.status !== 200) return [];
   const rows = isRecord(answer.json) ? records(answer.json.models) : records(answer.json);
   return rows.map(fromDiskRow).filter(hasId);
+}
+
+/** A look-up has no way to show that it waits; what takes longer is said instead. */
+const maxSilentWaitMs = 5_000;
+
+/** As `ask`, but a server that says it is busy is asked again when it wishes, a few times (row 16). */
+async function askPatiently(access: ServerAccess, path: string): Promise<JsonAnswer> {
+  for (let retries = 0; ; retries += 1) {
+    const answer = await ask(access, path);
+    const waitMs = answer.status === 200 ? null : busyWaitMs(faultFromHttp(answer));
+    if (waitMs === null || waitMs > maxSilentWaitMs || retries === maxBusyRetries) return answer;
+    await sleep(waitMs, access);
+  }
 }
 
 /** GET with the look-up's deadline; a failure of the connection is an OptaError. */

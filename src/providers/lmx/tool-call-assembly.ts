@@ -8,6 +8,8 @@ export interface ToolCallAssembly {
   add(fragment: ToolCallFragment): void;
   /** The calls in the order in which they began; ids unique, "{}" where no arguments came. */
   calls(): readonly ProviderToolCall[];
+  /** Of an answer that was cut: the calls whose arguments are all there, which "" cannot show. */
+  wholeCalls(): readonly ProviderToolCall[];
 }
 
 interface Draft {
@@ -19,6 +21,15 @@ interface Draft {
 
 export function createToolCallAssembly(): ToolCallAssembly {
   const drafts: Draft[] = [];
+  const toCalls = (chosen: readonly Draft[]) => {
+    const taken = new Set<string>();
+    return chosen.map((draft) => {
+      const id = draft.id === "" || taken.has(draft.id) ? `call_${createId()}` : draft.id;
+      taken.add(id);
+      const isEmpty = draft.arguments.trim() === "";
+      return { id, name: draft.name, arguments: isEmpty ? "{}" : draft.arguments };
+    });
+  };
   return {
     add(fragment) {
       const draft = findDraft(drafts, fragment);
@@ -32,16 +43,18 @@ export function createToolCallAssembly(): ToolCallAssembly {
       const repeated = fragment.arguments === draft.arguments && fragment.arguments.startsWith("{");
       if (!repeated) draft.arguments += fragment.arguments;
     },
-    calls() {
-      const taken = new Set<string>();
-      return drafts.map((draft) => {
-        const id = draft.id === "" || taken.has(draft.id) ? `call_${createId()}` : draft.id;
-        taken.add(id);
-        const isEmpty = draft.arguments.trim() === "";
-        return { id, name: draft.name, arguments: isEmpty ? "{}" : draft.arguments };
-      });
-    },
+    calls: () => toCalls(drafts),
+    wholeCalls: () => toCalls(drafts.filter((draft) => isJson(draft.arguments))),
   };
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

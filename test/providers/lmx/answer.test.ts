@@ -44,7 +44,11 @@ describe("what an answer was", () => {
     ]);
   });
   test("row 8: half a call of a cut answer is dropped, a whole one kept", () => {
-    const halves = [call(), call({ id: "c2", arguments: '{"path":"a' })];
+    const halves = [
+      call({ arguments: "{}" }),
+      call({ id: "c2", arguments: '{"path":"a' }),
+      call({ id: "c3", arguments: "" }), // perhaps nothing, perhaps cut before its first character
+    ];
     const { conclusion } = answer([{ toolCalls: halves }, { finishReason: "length" }]);
     expect(conclusion).toEqual([
       { type: "tool_call", call: { id: "c1", name: "f", arguments: "{}" } },
