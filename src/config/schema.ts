@@ -1,5 +1,5 @@
 // The user's settings, config.json: one zod schema, from which defaults, checks and `opta config list`
-// derive. Unknown keys are refused; config/load.ts names the nearest known one.
+// derive. Unknown keys are refused; config/problems.ts names the nearest known one.
 import { z } from "zod";
 import { permissionModes, permissionRuleSchema } from "../protocol/permission.ts";
 

@@ -38,7 +38,7 @@ const toolSchema = z.looseObject({
   function: z.looseObject({
     name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "a tool name has 1 to 64 of A-Z a-z 0-9 _ -"),
     description: z.string().optional(),
-    parameters: z.looseObject({ type: z.literal("object") }),
+    parameters: z.looseObject({}).optional(),
   }),
 });
 

@@ -37,7 +37,7 @@ export function* turnEvents(played: PlayedTurn): Generator<EngineEvent> {
   if (!raw) yield finish(played, count);
 }
 
-function* spokenChunks({ turn, requestNumber }: PlayedTurn): Generator<EngineEvent> {
+function* spokenChunks({ turn, requestNumber, request }: PlayedTurn): Generator<EngineEvent> {
   const { thinking, thinkingAs, chunks, repeat } = turn;
   if (thinking !== "" && thinkingAs === "tags")
     yield* toText(split(`<think>${thinking}</think>`, chunks));
@@ -46,6 +46,7 @@ function* spokenChunks({ turn, requestNumber }: PlayedTurn): Generator<EngineEve
   yield* toText(typeof turn.text === "string" ? split(turn.text, chunks) : turn.text);
   if (repeat)
     for (let done = 0; done < repeat.times; done += 1) yield { type: "text", text: repeat.text };
+  if (request.tool_choice === "none") return;
   for (const [position, call] of turn.toolCalls.entries())
     yield* toolCallEvents(call, { position, requestNumber });
 }
@@ -121,10 +122,11 @@ function faultEvent(fault: PlacedFault, transport: ChatContext["transport"]): En
 }
 
 function finish({ turn, request }: PlayedTurn, chunks: number): EngineEvent {
+  const callsTools = turn.toolCalls.length > 0 && request.tool_choice !== "none";
   const counted = { promptTokens: estimateTokens(request.messages), completionTokens: chunks };
   return {
     type: "done",
-    finishReason: turn.finishReason ?? (turn.toolCalls.length > 0 ? "tool_calls" : "stop"),
+    finishReason: turn.finishReason ?? (callsTools ? "tool_calls" : "stop"),
     usage: turn.usage === undefined ? counted : turn.usage,
     usageIn: turn.usageIn,
     endMarker: turn.fault?.kind !== "no-end-marker",

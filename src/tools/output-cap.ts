@@ -103,7 +103,7 @@ function joinCut({ head, tail, totalBytes, spill }: Cut & { totalBytes: number; 
   const where =
     path === undefined
       ? `the rest is lost: ${spill.note()}`
-      : `all of it is in ${path} (read_file with offset ${line} reads on from here)${spill.note() && `; ${spill.note()}`}`;
+      : `${spill.note() === "" ? "all of it" : "its beginning"} is in ${path} (read_file with offset ${line} reads on from here)${spill.note() && `; ${spill.note()}`}`;
   const note = `[output cut: ${formatBytes(totalBytes)} in all; ${where}]`;
   const start = decode(head);
   return `${start}${start.endsWith("\n") ? "" : "\n"}${note}\n${decode(tail)}`;

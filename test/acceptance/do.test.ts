@@ -209,6 +209,7 @@ test("an open pipe that says nothing does not hang the command", async () => {
     env: { HOME: place.home, OPTA_HOST: "127.0.0.1", OPTA_PORT: String(lmx.port) },
     stdin: "pipe", // never written to, never closed
     stdout: "pipe",
+    stderr: "ignore",
   });
   expect(await new Response(child.stdout).text()).toBe("done\n");
   expect(await child.exited).toBe(0);

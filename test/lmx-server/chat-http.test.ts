@@ -286,3 +286,13 @@ test("a looping scenario begins again", async () => {
   }
   expect(texts).toEqual(["one", "two", "one"]);
 });
+
+test("tool_choice none keeps a script from calling tools", async () => {
+  await using server = await startScripted({
+    turns: [{ text: "no tools", toolCalls: [{ name: "f", arguments: {} }] }],
+  });
+  const response = await postChat(server.url, { tool_choice: "none" });
+  const text = await response.text();
+  expect(text).toContain('"finish_reason":"stop"');
+  expect(text).not.toContain('"name":"f"');
+});

@@ -217,8 +217,8 @@ for (const [what, fields, words] of [
     "last message",
   ],
   [
-    "a tool without parameters",
-    { tools: [{ type: "function", function: { name: "x" } }] },
+    "a tool without a name",
+    { tools: [{ type: "function", function: { parameters: {} } }] },
     "tools[0]",
   ],
   ["a tool offered twice", { tools: [tool, tool] }, "'read_file' is offered twice"],
