@@ -13,6 +13,7 @@ import type { Measurement } from "./measure-process.ts";
 const root = join(import.meta.dir, "..");
 const warmUps = 2;
 const streamedChunks = 5000;
+const longOutputRuns = 3;
 
 interface Sample {
   readonly hello: Measurement;
@@ -38,7 +39,10 @@ if (import.meta.main) {
   });
   const scratch = mkdtempSync(join(tmpdir(), "opta-bench-"));
   try {
-    const rows = toRows(await measureAll(scratch, Number(values.runs)));
+    const rows = [
+      ...toRows(await measureAll(scratch, Number(values.runs))),
+      await measureLongOutput(scratch),
+    ];
     console.log(formatTable(rows));
     process.exitCode = rows.every(isWithin) ? 0 : 1;
   } finally {
@@ -81,6 +85,32 @@ async function measureAll(scratch: string, runs: number): Promise<readonly Sampl
     if (run >= 0) samples.push(sample);
   }
   return samples;
+}
+
+/** What a command that prints 1 GB adds to the peak memory of a turn, over one that prints nothing. */
+async function measureLongOutput(scratch: string): Promise<Row> {
+  const opta = join(root, "dist/opta");
+  const peakOf = async (command: string) => {
+    await using server = await startServer(scratch, {
+      turns: [{ toolCalls: [{ name: "run_command", arguments: { command } }] }, { text: "done" }],
+      loop: true,
+    });
+    const peaks: number[] = [];
+    for (let run = 0; run < longOutputRuns; run += 1) {
+      const place = { ...createPlace(scratch), port: server.port };
+      peaks.push((await measure([opta, "do", "--dangerous", "go"], place)).rssBytes);
+    }
+    return median(peaks);
+  };
+  const quiet = await peakOf("true");
+  const loud = await peakOf("head -c 1000000000 /dev/zero | tr '\\0' x");
+  return {
+    name: "1 GB of command output, memory",
+    value: loud - quiet,
+    limit: 32e6,
+    unit: "bytes",
+    detail: `peak ${showMb(loud)} to ${showMb(quiet)} without`,
+  };
 }
 
 function toRows(samples: readonly Sample[]): readonly Row[] {
