@@ -35,6 +35,16 @@ export interface RequestOptions {
 }
 
 /**
+ * An address on this server and no other: the path is set as a path, so that nothing in one that a server named
+ * can become a host.
+ */
+export function urlOn(server: Candidate, scheme: "http" | "ws", path: string): string {
+  const url = new URL(`${scheme}://${server.server}`);
+  url.pathname = path;
+  return url.href;
+}
+
+/**
  * One request. Never follows a redirect, which could carry keys elsewhere; never uses a proxy from the
  * environment, which would see prompts; never lets Bun's own idle timer cut a long prefill.
  */
@@ -44,7 +54,7 @@ export function requestFrom(
   options: RequestOptions,
 ): Promise<Response> {
   const { keys = {}, body, accept = "application/json", signal } = options;
-  return fetch(`http://${server.server}${path}`, {
+  return fetch(urlOn(server, "http", path), {
     method: body === undefined ? "GET" : "POST",
     headers: {
       Accept: accept,

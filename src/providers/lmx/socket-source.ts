@@ -4,7 +4,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Candidate } from "../route.ts";
 import { openChatSocket, type ChatSocket, type Handshake } from "./chat-socket.ts";
-import { keyHeaders, requestJson, withDeadline, type Keys } from "./endpoint.ts";
+import { keyHeaders, requestJson, urlOn, withDeadline, type Keys } from "./endpoint.ts";
 import { isRecord } from "./http-errors.ts";
 import type { LmxTimeouts } from "./timeouts.ts";
 
@@ -40,7 +40,7 @@ export function createSocketSource(options: {
 
   const open = (server: Candidate) =>
     openChatSocket({
-      url: `ws://${server.server}${paths.get(server.server) ?? chatPath}`,
+      url: urlOn(server, "ws", paths.get(server.server) ?? chatPath),
       headers,
       clock,
       timeouts,
@@ -119,14 +119,16 @@ async function discoverPath(
 }
 
 /**
- * The WebSocket path a discovery document names (row 20): null when it says there is none. Only the path is
- * taken: its host may be unreachable from here, and keys go to the configured host alone.
+ * The WebSocket path a discovery document names (row 20): null when it says there is none. Only the path of
+ * a web address is taken: its host may be unreachable from here, and keys go to the configured host alone.
  */
 export function webSocketPath(discovery: unknown): string | null {
   const endpoints = isRecord(discovery) && isRecord(discovery.endpoints) ? discovery.endpoints : {};
   const { websocket_url: url } = endpoints;
   if (url === null) return null;
   if (typeof url !== "string") return chatPath;
-  const path = URL.canParse(url, "ws://host") ? new URL(url, "ws://host").pathname : "/";
-  return path === "/" ? chatPath : path;
+  const { protocol, pathname } = URL.canParse(url, "ws://host")
+    ? new URL(url, "ws://host")
+    : { protocol: "", pathname: "" };
+  return /^(?:ws|http)s?:$/.test(protocol) && /^\/[^/]/.test(pathname) ? pathname : chatPath;
 }

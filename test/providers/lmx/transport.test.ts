@@ -103,12 +103,45 @@ describe("row 20: the discovery document", () => {
     ["says null", discovery(null)],
     ["names the path that was refused", discovery("ws://host/v1/chat/stream")],
     ["names a path that is refused too", discovery("ws://host/nowhere")],
+    ["names no web address", discovery("data:/ws/chat")],
+    ["names a path like a host", discovery("ws://host//other/ws")],
     ["is nonsense", () => new Response("<html>")],
   ])("%s: SSE", async (_name, route) => {
     using fake = startFake({
       routes: { "/v1/chat/completions": overSse, ...(route && { "/.well-known/opta-lmx": route }) },
     });
     expect(textOf(await converse(fake.provider()))).toBe("sse");
+  });
+});
+
+describe("row 20: keys stay with the configured server", () => {
+  test.each([
+    "x:@HOST/ws",
+    "ws:///HOST/ws",
+    "ws://HOST//HOST/ws",
+    "//HOST/ws",
+    "x:@HOST",
+    "ws://me:pw@HOST/ws",
+    "ws:\\\\HOST\\ws",
+  ])("whatever address the discovery document names: %s", async (address) => {
+    const reached: string[] = [];
+    using elsewhere = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket, bytes) => void (reached.push(bytes.toString()), socket.end()) },
+    });
+    using fake = startFake({
+      routes: {
+        "/v1/chat/completions": overSse,
+        "/.well-known/opta-lmx": () =>
+          Response.json({
+            endpoints: { websocket_url: address.replaceAll("HOST", `127.0.0.1:${elsewhere.port}`) },
+          }),
+      },
+    });
+    const provider = fake.provider({ apiKey: "key", adminKey: "admin" });
+    expect(textOf(await converse(provider))).toBe("sse");
+    expect(reached).toEqual([]);
   });
 });
 
