@@ -56,7 +56,7 @@ export async function withOpenFile<T>(
   file: JudgedFile,
   work: (open: OpenFile) => T | Promise<T>,
 ): Promise<T> {
-  const fd = open(file);
+  const fd = openFile(file);
   try {
     return await work({
       stat: fstatSync(fd, { bigint: true }),
@@ -82,7 +82,7 @@ export function readForEdit(file: JudgedFile): FileContent | undefined {
 /** As readForEdit, for any bytes. */
 export function readContent(file: JudgedFile): FileContent | undefined {
   if (lstatOf(file) === undefined) return undefined;
-  const fd = open(file);
+  const fd = openFile(file);
   try {
     const stat = fstatSync(fd, { bigint: true });
     if (stat.size > maxWholeFileBytes) {
@@ -140,7 +140,11 @@ function lstatOf(file: JudgedFile) {
   }
 }
 
-function open(file: JudgedFile): number {
+/**
+ * A descriptor for reading, at the beginning; the caller closes it.
+ * @throws ToolFailure as withOpenFile
+ */
+export function openFile(file: JudgedFile): number {
   const stat = lstatOf(file);
   if (stat === undefined) throw new ToolFailure(`${file.shown} does not exist`);
   if (stat.isDirectory()) {

@@ -1,5 +1,6 @@
 // Who searches files: ripgrep where there is one, else our own search in a worker; and how long and how much.
 // Both honour .gitignore, skip hidden and binary files, and never follow links.
+import { byteNameNote } from "./byte-name.ts";
 import { createCommandEnvironment } from "./command-environment.ts";
 import { createRipgrepFinder, type RipgrepPlaces } from "./find-ripgrep.ts";
 import { searchWithRipgrep } from "./ripgrep-search.ts";
@@ -48,7 +49,7 @@ export async function collectFound(
   const found: Found[] = [];
   try {
     for await (const batch of search(request, AbortSignal.any([context.signal, timeout.signal]))) {
-      for (const one of batch) if (accept(one)) found.push(one);
+      for (const one of batch) if (accept(one)) found.push(marked(one));
       if (found.length > limit) {
         return { found: found.slice(0, limit), stopped: `stopped after ${limit}; narrow it down` };
       }
@@ -62,4 +63,9 @@ export async function collectFound(
     found,
     stopped: timeout.signal.aborted ? `timed out after ${seconds} s; narrow it down` : undefined,
   };
+}
+
+/** Judged without the note, shown with it. */
+function marked(one: Found): Found {
+  return one.hasByteName ? { ...one, path: one.path + byteNameNote } : one;
 }

@@ -1,11 +1,19 @@
 // Searching with ripgrep. The user's pattern and paths never become flags, no configuration of ripgrep's is
-// read, and its own glob option is not used: a glob there overrides .gitignore.
-import { relative, resolve } from "node:path";
+// read, and its own glob option is not used: a glob there overrides .gitignore. Nor is it told the path of the
+// root, which it would follow through a link that appeared since the path was judged (promises F4): it starts
+// inside a directory, and reads a single file from its stdin. What is swapped below the root while it runs is
+// its own business.
+import { closeSync, lstatSync } from "node:fs";
+import { resolve } from "node:path";
 import { sendSignal } from "../base/process-tree.ts";
+import { errnoOf } from "../base/storage-error.ts";
+import { fromNameBytes } from "./byte-name.ts";
+import { openFile } from "./file-content.ts";
 import type { Found, SearchRequest } from "./search-request.ts";
 import { createGlobFilter } from "./file-glob.ts";
 import { lineShownChars } from "./search-limits.ts";
 import { ToolFailure } from "./tool-failure.ts";
+import { showPath } from "./workspace-path.ts";
 
 export interface Ripgrep {
   /** Absolute path. */
@@ -13,22 +21,66 @@ export interface Ripgrep {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** @throws ToolFailure with ripgrep's own words when it refuses the pattern or does not run */
+/** @throws ToolFailure with ripgrep's own words when it refuses the pattern or does not run; when the root is gone */
 export async function* searchWithRipgrep(
-  { program, environment }: Ripgrep,
+  ripgrep: Ripgrep,
   request: SearchRequest,
   signal: AbortSignal,
 ): AsyncGenerator<readonly Found[]> {
   if (signal.aborted) return;
-  const child = Bun.spawn([program, ...ripgrepArguments(request)], {
-    cwd: request.workspace,
-    env: environment,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    // What is called rg on PATH may be a script: its own group, so that all of it can be ended.
-    detached: true,
-  });
+  const { root, workspace, pattern, glob } = request;
+  const isDirectory = lstatSync(root, { throwIfNoEntry: false })?.isDirectory() === true;
+  const file = isDirectory ? undefined : openFile({ path: root, shown: showPath(root, workspace) });
+  const isWanted = glob === undefined ? () => true : createGlobFilter(glob, request);
+  const toFound = ({ name, line }: RipgrepRecord): readonly Found[] => {
+    const { text, isUtf8 } = fromNameBytes(name);
+    const path = isDirectory ? resolve(root, text) : root;
+    if (!isWanted(path)) return [];
+    const found = { path: showPath(path, workspace), ...(line === undefined ? {} : { line }) };
+    return [isUtf8 || !isDirectory ? found : { ...found, hasByteName: true }];
+  };
+  try {
+    if (file === undefined || pattern !== undefined) {
+      const batches = runRipgrep(ripgrep, request, { file, signal });
+      for await (const batch of batches) yield batch.flatMap(toFound);
+    } else {
+      yield toFound({ name: Buffer.from(root) });
+    }
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/**
+ * Starts ripgrep only where the working directory is the judged one. The shell is in that directory already,
+ * so that nothing can be swapped after it looked; without PWD it asks the kernel where it is.
+ */
+const startInRoot = `[ "$(pwd -P; echo .)" = "$1" ] || exit 97; shift; exec "$@"`;
+const movedExitCode = 97;
+
+/** @throws ToolFailure as searchWithRipgrep */
+async function* runRipgrep(
+  { program, environment }: Ripgrep,
+  request: SearchRequest,
+  { file, signal }: { readonly file: number | undefined; readonly signal: AbortSignal },
+): AsyncGenerator<readonly RipgrepRecord[]> {
+  const command = [program, ...ripgrepArguments(request), file === undefined ? "./" : "-"];
+  const spawn = (words: string[], cwd: string) =>
+    Bun.spawn(words, {
+      cwd,
+      env: { ...environment, PWD: undefined },
+      stdin: file ?? "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      // What is called rg on PATH may be a script: its own group, so that all of it can be ended.
+      detached: true,
+    });
+  const child =
+    file === undefined
+      ? inDirectory(request.root, (cwd) =>
+          spawn(["/bin/sh", "-c", startInRoot, "sh", `${cwd}\n.`, ...command], cwd),
+        )
+      : spawn(command, "/");
   const reader = child.stdout.getReader();
   const complaint = child.stderr.text();
   const stop = () => {
@@ -36,18 +88,18 @@ export async function* searchWithRipgrep(
     void reader.cancel();
   };
   signal.addEventListener("abort", stop, { once: true });
-  const isWanted =
-    request.glob === undefined ? () => true : createGlobFilter(request.glob, request);
   let any = false;
   try {
     for await (const batch of readRecords(reader, request.pattern === undefined)) {
-      const wanted = batch.filter(({ path }) => isWanted(resolve(request.workspace, path)));
-      any ||= wanted.length > 0;
-      if (wanted.length > 0) yield wanted;
+      any = true;
+      yield batch;
     }
     // 0: found, 1: nothing found, 2: an error, without words when only some file could not be read.
     const code = await child.exited;
     if (code < 2 || any || signal.aborted) return;
+    if (code === movedExitCode) {
+      throw new ToolFailure(`${request.root} was moved or replaced by a link just now`);
+    }
     const words = (await complaint).trim();
     if (code > 2) throw new ToolFailure(`${program} failed (exit code ${code}): ${words}`);
     if (words !== "") throw new ToolFailure(words);
@@ -57,13 +109,23 @@ export async function* searchWithRipgrep(
   }
 }
 
-function ripgrepArguments({ root, workspace, hidden, pattern, glob }: SearchRequest): string[] {
+/** @throws ToolFailure for a directory that is gone, or that we may not enter */
+function inDirectory<T>(directory: string, start: (directory: string) => T): T {
+  try {
+    return start(directory);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    throw new ToolFailure(`cannot search ${directory}: ${errno}`);
+  }
+}
+
+/** All but the place, which follows them. */
+function ripgrepArguments({ root, hidden, pattern, glob }: SearchRequest): string[] {
   const common = ["--no-config", "--no-messages", "--no-require-git", "--color=never", "--null"];
   const isInGit = root.split("/").includes(".git");
   const dots = hidden ? ["--hidden", ...(isInGit ? [] : ["--glob=!.git"])] : [];
-  const from = relative(workspace, root);
-  const place = from === "" ? "./" : from.startsWith("..") ? root : from;
-  if (pattern === undefined) return [...common, ...dots, "--files", "--", place];
+  if (pattern === undefined) return [...common, ...dots, "--files", "--"];
   return [
     ...common,
     ...dots,
@@ -78,7 +140,6 @@ function ripgrepArguments({ root, workspace, hidden, pattern, glob }: SearchRequ
     "-e",
     pattern,
     "--",
-    place,
   ];
 }
 
@@ -98,24 +159,34 @@ function typeFilter(glob: string | undefined): string[] {
 
 const [nul, lineFeed] = [0, 10];
 
-/** `path NUL number:line LF`, or for listed files `path NUL`. */
+interface RipgrepRecord {
+  /** As ripgrep names the file: below its working directory. */
+  readonly name: Uint8Array;
+  readonly line?: NonNullable<Found["line"]>;
+}
+
+/** `name NUL number:line LF`, or for listed files `name NUL`. */
 async function* readRecords(
   reader: { read(): Promise<{ readonly value?: Uint8Array | undefined }> },
   isList: boolean,
-): AsyncGenerator<Found[]> {
+): AsyncGenerator<readonly RipgrepRecord[]> {
   let rest = Buffer.alloc(0);
   for (;;) {
     const { value } = await reader.read();
     if (value === undefined) return;
     const bytes = Buffer.concat([rest, value]);
-    const batch: Found[] = [];
+    const batch: RipgrepRecord[] = [];
     let start = 0;
     for (;;) {
-      const pathEnd = bytes.indexOf(nul, start);
-      const end = isList ? pathEnd : pathEnd === -1 ? -1 : bytes.indexOf(lineFeed, pathEnd);
+      const nameEnd = bytes.indexOf(nul, start);
+      const end = isList ? nameEnd : nameEnd === -1 ? -1 : bytes.indexOf(lineFeed, nameEnd);
       if (end === -1) break;
-      const path = decode(bytes.subarray(start, pathEnd));
-      batch.push(isList ? toListed(path) : toMatch(path, decode(bytes.subarray(pathEnd + 1, end))));
+      const name = bytes.subarray(start, nameEnd);
+      batch.push(
+        isList
+          ? { name }
+          : { name: afterNotes(name), line: toLine(bytes.subarray(nameEnd + 1, end)) },
+      );
       start = end + 1;
     }
     rest = bytes.subarray(start);
@@ -123,17 +194,19 @@ async function* readRecords(
   }
 }
 
-const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+/**
+ * Lines about binary files come between the records, without a NUL, and so seem to begin the next name:
+ * `a.bin: WARNING: stopped searching binary file after match (found "\0" byte around offset 6)`.
+ */
+function afterNotes(name: Buffer): Buffer {
+  const notes = /^(?:[^]*? \(found "[^"\n]*" byte around offset \d+\)\n)+/.exec(
+    name.toString("latin1"),
+  );
+  return notes === null ? name : name.subarray(notes[0].length);
+}
 
-const toListed = (path: string): Found => ({ path: path.replace(/^\.\//, "") });
-
-function toMatch(path: string, record: string): Found {
-  const colon = record.indexOf(":");
-  return {
-    ...toListed(path),
-    line: {
-      number: Number(record.slice(0, colon)),
-      text: record.slice(colon + 1).replace(/\r$/, ""),
-    },
-  };
+function toLine(record: Buffer): NonNullable<Found["line"]> {
+  const text = record.toString();
+  const colon = text.indexOf(":");
+  return { number: Number(text.slice(0, colon)), text: text.slice(colon + 1).replace(/\r$/, "") };
 }

@@ -16,6 +16,8 @@ export interface SearchRequest {
 export interface Found {
   /** Relative to the workspace, or absolute when outside. */
   readonly path: string;
+  /** The path is not UTF-8 and stands here escaped (byte-name.ts). */
+  readonly hasByteName?: true;
   /** The matching line, its number 1-based; undefined when files are listed. */
   readonly line?: { readonly number: number; readonly text: string };
 }
@@ -23,7 +25,7 @@ export interface Found {
 /**
  * Found things as they come, in batches. Ends early, without an error, when `signal` aborts; leaving the loop
  * ends the search too. Matches come sorted by path and line; listed files in no order.
- * @throws ToolFailure for a pattern that is no regular expression
+ * @throws ToolFailure for a pattern that is no regular expression; for a root that is not where it was judged
  */
 export type SearchFiles = (
   request: SearchRequest,

@@ -1,12 +1,16 @@
 // The pure Bun search, for a machine without any ripgrep. It runs as a worker of its own because a regular
 // expression can backtrack for ever: whoever asked terminates the worker. An extra entry point of the build.
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { type HeldDirectory, holdDirectory } from "../base/held-directory.ts";
+import { errnoOf } from "../base/storage-error.ts";
+import { type DirectoryEntry, readEntries } from "./directory-entries.ts";
 import type { Found, SearchRequest } from "./search-request.ts";
 import { createGlobFilter } from "./file-glob.ts";
 import { createIgnoreRules, type IgnoreRules } from "./ignore-rules.ts";
 import { lineShownChars, searchedFileBytes } from "./search-limits.ts";
 import type { SearchMessage } from "./worker-search.ts";
+import { showPath } from "./workspace-path.ts";
 
 declare const self: {
   onmessage: (event: MessageEvent<SearchRequest>) => void;
@@ -32,10 +36,11 @@ async function search(request: SearchRequest): Promise<void> {
   const isWanted =
     request.glob === undefined ? () => true : createGlobFilter(request.glob, request);
   let batch: Found[] = [];
-  for await (const file of walk(request)) {
-    if (!isWanted(file)) continue;
-    const path = toShown(file, request.workspace);
-    batch.push(...(expression === undefined ? [{ path }] : matches(file, path, expression)));
+  for await (const { path: full, entry } of walk(request)) {
+    if (!isWanted(full)) continue;
+    const path = showPath(full, request.workspace);
+    const found = entry.isUtf8 ? { path } : ({ path, hasByteName: true } as const);
+    batch.push(...(expression === undefined ? [found] : matches(entry, found, expression)));
     if (batch.length === 0 || (expression === undefined && batch.length < listBatch)) continue;
     self.postMessage({ kind: "found", found: batch });
     batch = [];
@@ -43,26 +48,61 @@ async function search(request: SearchRequest): Promise<void> {
   self.postMessage({ kind: "found", found: batch });
 }
 
-function toShown(path: string, workspace: string): string {
-  const inside = relative(workspace, path);
-  return inside.startsWith("..") ? path : inside;
+interface WalkedFile {
+  readonly path: string;
+  readonly entry: DirectoryEntry;
 }
 
-/** Files below the root in ripgrep's order: by name, part for part; links are not followed. */
-async function* walk({ root, workspace, hidden }: SearchRequest): AsyncGenerator<string> {
-  if (statSync(root).isFile()) return yield root;
+/**
+ * Files below the root in ripgrep's order: by name, part for part; links are not followed. Each directory is
+ * held while its files are read, so that nothing swapped for a link meanwhile leads elsewhere.
+ */
+async function* walk({ root, workspace, hidden }: SearchRequest): AsyncGenerator<WalkedFile> {
   const rules = await rulesFor(root, workspace);
   const isSkipped = (name: string) => (hidden ? name === ".git" : name.startsWith("."));
-  async function* below(directory: string): AsyncGenerator<string> {
-    for (const entry of readEntries(directory)) {
-      const path = join(directory, entry.name);
+  async function* below(path: string, directory: HeldDirectory): AsyncGenerator<WalkedFile> {
+    for (const entry of sortedEntries(directory)) {
+      const full = join(path, entry.name);
       if (isSkipped(entry.name)) continue;
-      if (await rules.isIgnored(relative(root, path), entry.isDirectory())) continue;
-      if (entry.isDirectory()) yield* below(path);
-      else if (entry.isFile()) yield path;
+      if (await rules.isIgnored(relative(root, full), entry.stat.isDirectory())) continue;
+      if (entry.stat.isFile()) yield { path: full, entry };
+      if (!entry.stat.isDirectory() || !entry.isUtf8) continue;
+      const inner = holdExpected(full);
+      if (inner === undefined) continue;
+      try {
+        yield* below(full, inner);
+      } finally {
+        inner.close();
+      }
     }
   }
-  yield* below(root);
+  const directory = holdExpected(root);
+  const parent = directory ?? holdExpected(dirname(root));
+  if (parent === undefined) throw movedError(root);
+  try {
+    if (directory !== undefined) return yield* below(root, directory);
+    const name = basename(root);
+    const stat = lstatSync(parent.at(name), { throwIfNoEntry: false });
+    if (stat?.isFile() !== true) throw movedError(root);
+    yield { path: root, entry: { name, isUtf8: true, stat, path: Buffer.from(parent.at(name)) } };
+  } finally {
+    parent.close();
+  }
+}
+
+const movedError = (root: string) =>
+  new Error(`${root} was moved or replaced by a link just now, or cannot be read`);
+
+/** Undefined for what is no directory, cannot be read, or is not at its path any more. */
+function holdExpected(path: string): HeldDirectory | undefined {
+  try {
+    const directory = holdDirectory(path);
+    if (directory.currentPath() === path) return directory;
+    directory.close();
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+  return undefined;
 }
 
 /** A root that is itself ignored was asked for by name: then only what is said below it counts, as in ripgrep. */
@@ -74,37 +114,42 @@ async function rulesFor(root: string, workspace: string): Promise<IgnoreRules> {
   return createIgnoreRules(root, isIgnored ? root : workspace);
 }
 
-function readEntries(directory: string) {
+function sortedEntries(directory: HeldDirectory): readonly DirectoryEntry[] {
   try {
-    return readdirSync(directory, { withFileTypes: true }).toSorted((a, b) =>
-      a.name < b.name ? -1 : 1,
-    );
-  } catch {
+    return readEntries(directory).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
     // Unreadable or gone meanwhile: searched like an empty one, as ripgrep does.
+    if (errnoOf(error) === undefined) throw error;
     return [];
   }
 }
 
-function matches(file: string, path: string, expression: RegExp): Found[] {
-  const text = readText(file);
+function matches(entry: DirectoryEntry, file: Found, expression: RegExp): Found[] {
+  const text = readText(entry);
   if (text === undefined) return [];
   return text.split("\n").flatMap((raw, index) => {
     const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
     if (!expression.test(line)) return [];
     const cut = line.length > lineShownChars;
     const shown = cut ? `${line.slice(0, lineShownChars)} [...]` : line;
-    return { path, line: { number: index + 1, text: shown } };
+    return { ...file, line: { number: index + 1, text: shown } };
   });
 }
 
-/** Undefined for what is binary, too large or unreadable. */
-function readText(file: string): string | undefined {
+/** Undefined for what is binary, too large or unreadable, or no file any more. */
+function readText({ path }: DirectoryEntry): string | undefined {
+  let file: number | undefined;
   try {
-    if (statSync(file).size > searchedFileBytes) return undefined;
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const stat = fstatSync(file);
+    if (!stat.isFile() || stat.size > searchedFileBytes) return undefined;
     const bytes = readFileSync(file);
     return bytes.includes(0) ? undefined : bytes.toString("utf8").replace(/\n$/, "");
-  } catch {
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
     return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 

@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { rgPath } from "@vscode/ripgrep";
+import { createFileSearch } from "../../src/tools/file-search.ts";
 import { createFindFilesTool } from "../../src/tools/find-files.ts";
 import { createSearchFilesTool } from "../../src/tools/search-files.ts";
+import { ToolFailure } from "../../src/tools/tool-failure.ts";
 import { runningWith, uniqueSleep } from "../support/processes.ts";
 import { runJudged } from "../support/run-judged.ts";
 
@@ -182,6 +184,57 @@ for (const [name, toolPath] of Object.entries(searchers)) {
       expect((await search({ pattern: "caf", path: "latin1.txt" })).text).toBe(
         "latin1.txt:1:caf\uFFFD",
       );
+    });
+
+    test("never follows a root that was swapped for a link after it was judged", async () => {
+      const searchIn = createFileSearch(options);
+      const roots = [join(workspace, "link"), join(workspace, "link.txt")];
+      for (const root of [...roots, join(workspace, "link/secret.txt"), join(directory, "gone")]) {
+        const request = { root, workspace, hidden: false, glob: undefined };
+        for (const pattern of ["needle", undefined]) {
+          const reading = Array.fromAsync(
+            searchIn({ ...request, pattern }, new AbortController().signal),
+          );
+          expect(await reading.catch((error: unknown) => error)).toBeInstanceOf(ToolFailure);
+        }
+      }
+    });
+
+    test("a glob holds for a single file, too", async () => {
+      const args = { pattern: "needle", path: "src/b.js" };
+      expect((await search({ ...args, glob: "*.js" })).text).toBe("src/b.js:1:needle()");
+      expect((await search({ ...args, glob: "*.ts" })).text).toBe("no matches");
+    });
+
+    test("shows what read_file cannot open as such", async () => {
+      const odd = join(workspace, "bytes");
+      mkdirSync(odd);
+      writeFileSync(Buffer.concat([Buffer.from(`${odd}/bad`), Buffer.from([0xff])]), "bytes");
+      writeFileSync(join(odd, "fine\uFFFD"), "bytes");
+      try {
+        expect((await search({ pattern: "bytes", path: "bytes" })).text.split("\n")).toEqual([
+          "bytes/bad\\xff (name is not UTF-8; use run_command):1:bytes",
+          "bytes/fine\uFFFD:1:bytes",
+        ]);
+        expect(await find({ pattern: "*", path: "bytes" })).toEqual([
+          "bytes/bad\\xff (name is not UTF-8; use run_command)",
+          "bytes/fine\uFFFD",
+        ]);
+      } finally {
+        rmSync(odd, { recursive: true });
+      }
+    });
+
+    test("says nothing of binary files, wherever the NUL comes", async () => {
+      const place = join(directory, `notes-${toolPath.length}`);
+      mkdirSync(place);
+      for (const name of ["a.bin", "b.bin", "z.bin"])
+        writeFileSync(join(place, name), `needle\n${"x\n".repeat(200_000)}\0\n`);
+      writeFileSync(join(place, "c.txt"), "needle c\n");
+      const { text } = await search({ pattern: "needle", path: place });
+      expect(text.split("\n").filter((line) => !line.includes(".bin:1:needle"))).toEqual([
+        `${place}/c.txt:1:needle c`,
+      ]);
     });
 
     test("caps what the model reads and the number of matches", async () => {
