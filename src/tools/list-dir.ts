@@ -1,9 +1,11 @@
 // list_dir: names with their kinds and sizes, sorted. Recursively it goes breadth first, so that the cap costs
 // depth and not whole directories; it skips .git, node_modules and what .gitignore names.
-import { lstatSync, readdirSync, readlinkSync, type Stats } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { z } from "zod";
 import { holdDirectory } from "../base/held-directory.ts";
 import { errnoOf } from "../base/storage-error.ts";
+import { byteNameNote } from "./byte-name.ts";
+import { type DirectoryEntry, readEntries } from "./directory-entries.ts";
 import { createIgnoreRules, type IgnoreRules } from "./ignore-rules.ts";
 import { capText } from "./output-cap.ts";
 import { formatBytes } from "./output-spill.ts";
@@ -55,7 +57,7 @@ async function listTree(root: string, { top, rules, signal }: Walk) {
     signal.throwIfAborted();
     for (const entry of entries) {
       const path = below + entry.name;
-      const isDirectory = entry.stat.isDirectory();
+      const { isDirectory } = entry;
       if (rules && (skippedNames.has(entry.name) || (await rules.isIgnored(path, isDirectory)))) {
         continue;
       }
@@ -71,7 +73,8 @@ async function listTree(root: string, { top, rules, signal }: Walk) {
 
 interface Entry {
   readonly name: string;
-  readonly stat: Stats;
+  /** And one that can be listed in turn. */
+  readonly isDirectory: boolean;
   /** "/", "@ -> target", " 1.5 KB". */
   readonly suffix: string;
 }
@@ -84,7 +87,7 @@ function readDirectory(path: string, shown: string): readonly Entry[] {
       if (directory.currentPath() !== path) {
         throw new ToolFailure(`${shown} was moved or replaced by a link just now`);
       }
-      return readdirSync(directory.at(".")).flatMap((name) => toEntry(name, directory.at(name)));
+      return readEntries(directory).map(toEntry);
     } finally {
       directory.close();
     }
@@ -107,12 +110,16 @@ function readSubdirectory(path: string): readonly Entry[] {
   }
 }
 
-function toEntry(name: string, path: string): readonly Entry[] {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  return stat ? [{ name, stat, suffix: suffixOf(stat, path) }] : [];
+function toEntry(entry: DirectoryEntry): Entry {
+  const { name, isUtf8, stat } = entry;
+  return {
+    name,
+    isDirectory: isUtf8 && stat.isDirectory(),
+    suffix: isUtf8 ? suffixOf(entry) : byteNameNote,
+  };
 }
 
-function suffixOf(stat: Stats, path: string): string {
+function suffixOf({ stat, path }: DirectoryEntry): string {
   if (stat.isDirectory()) return "/";
   if (stat.isSymbolicLink()) return `@ -> ${readlinkSync(path)}`;
   if (stat.isFile()) return ` ${formatBytes(stat.size)}`;

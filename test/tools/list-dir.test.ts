@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdirSync, symlinkSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createListDirTool } from "../../src/tools/list-dir.ts";
 import { createToolPlace, type ToolPlace } from "../support/tool-place.ts";
 
@@ -21,6 +21,23 @@ test("names come sorted, with their kinds and sizes, hidden ones too", async () 
   Bun.spawnSync(["mkfifo", place.at("pipe")]);
   expect(await list()).toEqual([".env 2.0 KB", "a/", "b.txt 5 bytes", "link@ -> a", "pipe (FIFO)"]);
   expect(await list({ path: "a" })).toEqual(["inside.txt 0 bytes"]);
+});
+
+test("names that are not UTF-8 are listed as such, and not entered", async () => {
+  const bytes = (text: string) => Buffer.from(held.place.at(text), "latin1");
+  mkdirSync(bytes("d\xff"));
+  writeFileSync(bytes("d\xff/inside"), "");
+  writeFileSync(bytes("caf\xe9"), "");
+  held.place.write("café", "");
+  for (const recursive of [false, true]) {
+    expect(await list({ recursive })).toEqual(
+      [
+        "café 0 bytes",
+        "caf\\xe9 (name is not UTF-8; use run_command)",
+        "d\\xff (name is not UTF-8; use run_command)",
+      ].toSorted(),
+    );
+  }
 });
 
 test("an empty directory says so; a file and a missing one say what to do", async () => {
