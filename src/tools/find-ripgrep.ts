@@ -36,12 +36,13 @@ function findInstalled(toolPath: string, workspace: string): string | undefined 
   const directories = toolPath.split(":").filter(isAbsolute);
   for (const directory of directories) {
     const program = Bun.which("rg", { PATH: directory });
-    if (program !== null && !isInside(realpathSync(program), workspace)) return program;
+    if (program === null) continue;
+    // Neither the file nor its name: a link in the workspace can lead to any program.
+    const places = [directory, program].map((path) => `${realpathSync(path)}/`);
+    if (!places.some((place) => place.startsWith(`${workspace}/`))) return program;
   }
   return undefined;
 }
-
-const isInside = (path: string, directory: string) => path.startsWith(`${directory}/`);
 
 async function extractEmbedded(places: RipgrepPlaces): Promise<string | undefined> {
   const program = places.embedded ?? embeddedRipgrep;

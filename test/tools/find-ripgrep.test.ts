@@ -49,6 +49,15 @@ describe("finding ripgrep", () => {
     expect(await find(path)).toBeUndefined();
   });
 
+  test("nor one that the workspace only names", async () => {
+    const outside = program("other-program");
+    symlinkSync(outside, join(workspace(), "bin/rg"));
+    symlinkSync(outside, join(workspace(), "rg"));
+    symlinkSync(join(workspace(), "bin"), join(directory, "linked-bin"));
+    for (const path of [join(workspace(), "bin"), workspace(), join(directory, "linked-bin")])
+      expect(await find(path)).toBeUndefined();
+  });
+
   test("extracts the embedded one, private and executable", async () => {
     const path = await find("/nowhere", embed("#!/bin/sh\necho rg"));
     expect(path).toStartWith(join(cache(), "rg-"));
