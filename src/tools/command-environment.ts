@@ -9,10 +9,12 @@
 const removedNames =
   /^(?:BUN_|OPTA_|ANTHROPIC_|OPENAI_|NAPI_RS_|BASH_)|^(?:ENV|BASHOPTS|SHELLOPTS|PROMPT_COMMAND|PS4|IFS|CDPATH|GLOBIGNORE|POSIXLY_CORRECT|OLDPWD)$/;
 
-const secretName = /KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|PGPASS/i;
+/** Short words only as whole words; AUTH neither in AUTHOR nor for the socket of an agent. */
+const secretName =
+  /KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|PGPASS|COOKIE|BEARER|WEBHOOK|AUTH(?!OR(?!I[SZ])|_SOCK)|(?:^|_)(?:PAT|PASS|DSN|JWT)(?:$|_)|_PWD$/i;
 
-/** A URL with a password: proxies, databases, package registries. */
-const secretValue = /:\/\/[^\s/@]*:[^\s/@]+@/;
+/** A URL with a password, or with a token for a user: proxies, databases, package registries. */
+const secretValue = /:\/\/[^\s/@]*:[^\s@]+@|https?:\/\/[^\s/@]+@/;
 
 /** Programs must not wait for a person, page or colour: nobody is there and the output is text for a model. */
 const forced = {

@@ -15,6 +15,19 @@ test("keys, tokens and passwords are taken out, whatever their case", () => {
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GPG_PASSPHRASE",
     "PGPASSFILE",
+    "GH_PAT",
+    "NPM_AUTH",
+    "npm_config__auth",
+    "AUTHORIZATION",
+    "OAUTH_CLIENT",
+    "COOKIE",
+    "SESSION_COOKIE",
+    "BEARER",
+    "SLACK_WEBHOOK_URL",
+    "SENTRY_DSN",
+    "SMTP_PASS",
+    "MYSQL_PWD",
+    "CI_JWT",
   ];
   expect(names(Object.fromEntries(secret.map((name) => [name, "x"])))).toEqual([]);
 });
@@ -24,6 +37,8 @@ test("a URL with a password is taken out, a plain one stays", () => {
     names({
       DATABASE_URL: "postgres://me:hunter2@db/x",
       HTTPS_PROXY: "http://:pw@proxy:3128",
+      REDIS_URL: "redis://:p/w@h",
+      PIP_INDEX_URL: "https://pypi-abc123@pypi.example/simple",
       HTTP_PROXY: "http://proxy:3128",
       REPO: "ssh://git@host:22/x",
     }),
@@ -52,7 +67,20 @@ test("what changes bash itself is taken out", () => {
 });
 
 test("what programs of the machine need stays", () => {
-  const needed = ["PATH", "HOME", "LANG", "SSH_AUTH_SOCK", "NODE_OPTIONS", "LD_LIBRARY_PATH", "CC"];
+  const needed = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "SSH_AUTH_SOCK",
+    "XAUTHORITY",
+    "GIT_AUTHOR_NAME",
+    "MANPATH",
+    "INFOPATH",
+    "COMPAT",
+    "NODE_OPTIONS",
+    "LD_LIBRARY_PATH",
+    "CC",
+  ];
   expect(names(Object.fromEntries(needed.map((name) => [name, "x"])))).toEqual(needed);
 });
 
