@@ -1,6 +1,7 @@
 // Ending everything a command started (promises C1): its process group and session, its descendants, and those
-// that left both (setsid, nohup, double fork) but still carry the marker it put into their environment. What
-// also wipes its environment after its parents are gone is not found: that is the sandbox's work.
+// that left both (setsid, nohup, double fork) but still carry the marker it put into their environment. It is
+// looked at from time to time while it runs: a descendant seen once is known after its parents are gone. What
+// is never seen below them, because it left at once and without its environment, is the sandbox's work.
 import { readdirSync, readFileSync } from "node:fs";
 
 export interface ProcessTree {
@@ -17,6 +18,10 @@ export interface TreeEnding {
   readonly left: number;
 }
 
+/** The first look at a running tree; each later one takes twice as long to come, up to the second. */
+const firstLookMs = 50;
+/** A look costs milliseconds. */
+const maxLookMs = 1_000;
 /** How often a dying tree is looked at. */
 const pollMs = 20;
 /** SIGKILL takes effect at once but for processes stuck in the kernel; more waiting would not help those. */
@@ -24,15 +29,43 @@ const killRounds = 20;
 /** The looks a process gets to finish exiting. */
 const exitingMs = [2, 8];
 
-/**
- * Sends SIGTERM to the tree, SIGKILL to what is left after `graceMs`, and resolves when nothing of it runs,
- * at the latest about half a second after that. Does nothing when nothing is left of the tree.
- */
-export async function endProcessTree(
+export interface WatchedTree {
+  /**
+   * Sends SIGTERM to the tree, SIGKILL to what is left after `graceMs`, and resolves when nothing of it runs,
+   * at the latest about half a second after that. Does nothing when nothing is left of the tree.
+   */
+  end(options: { readonly graceMs: number }): Promise<TreeEnding>;
+}
+
+/** Looks at the tree until `end`, which has to be called once. */
+export function watchProcessTree(tree: ProcessTree): WatchedTree {
+  const known: KnownProcesses = new Map();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let isEnding = false;
+  const lookAfter = (waitMs: number) => {
+    timer = setTimeout(async () => {
+      // A look that fails (no more processes for ps) costs what it would have seen; the end tells.
+      await findTree(tree, known).catch(() => []);
+      if (!isEnding) lookAfter(Math.min(waitMs * 2, maxLookMs));
+    }, waitMs);
+  };
+  lookAfter(firstLookMs);
+  return {
+    end({ graceMs }) {
+      isEnding = true;
+      clearTimeout(timer);
+      return endTree(tree, { known, graceMs });
+    },
+  };
+}
+
+/** Pid -> when it started, of every process that was ever seen in the tree. */
+type KnownProcesses = Map<number, string>;
+
+async function endTree(
   tree: ProcessTree,
-  { graceMs }: { readonly graceMs: number },
+  { known, graceMs }: { readonly known: KnownProcesses; readonly graceMs: number },
 ): Promise<TreeEnding> {
-  const known = new Map<number, string>();
   let alive = await findTree(tree, known);
   // A process that is just exiting still looks alive: only what stays is told and signalled.
   for (const waitMs of exitingMs) {
@@ -72,7 +105,7 @@ export interface ProcessRow {
 export function selectTree(
   rows: readonly ProcessRow[],
   { rootPid }: Pick<ProcessTree, "rootPid">,
-  known: Map<number, string>,
+  known: KnownProcesses,
 ): number[] {
   const children = Map.groupBy(rows, (row) => row.parent);
   const selected = new Set<number>();
@@ -89,7 +122,7 @@ export function selectTree(
   return [...selected];
 }
 
-async function findTree(tree: ProcessTree, known: Map<number, string>): Promise<number[]> {
+async function findTree(tree: ProcessTree, known: KnownProcesses): Promise<number[]> {
   const rows = process.platform === "linux" ? readProc(tree.marker) : await askPs(tree.marker);
   return selectTree(rows, tree, known);
 }

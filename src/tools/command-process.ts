@@ -4,7 +4,7 @@
 // when we are killed (promises C2). Knows nothing of limits, results or permissions.
 import { closeSync } from "node:fs";
 import { createId } from "../base/ids.ts";
-import { endProcessTree, type TreeEnding } from "../base/process-tree.ts";
+import { type TreeEnding, watchProcessTree } from "../base/process-tree.ts";
 
 /** The shell whose language the command policy models; never $SHELL (promises, "Rules for run_command"). */
 const bash = ["/bin/bash", "--noprofile", "--norc", "-c"] as const;
@@ -44,7 +44,7 @@ export interface CommandProcess {
   readonly exited: Promise<CommandExit>;
   /** Resolves when no process holds the output any more; background children may keep it open after `exited`. */
   readonly outputEnded: Promise<void>;
-  /** Ends whatever still runs: SIGTERM, then SIGKILL after a second. Nothing of the tree outlives it. */
+  /** To be called once. Ends whatever still runs: SIGTERM, then SIGKILL after a second. Nothing of the tree outlives it. */
   end(): Promise<TreeEnding>;
   /** Stops listening. To be called once, in every case, after `end`. */
   close(): Promise<void>;
@@ -76,6 +76,7 @@ export function startCommand(options: CommandProcessOptions): CommandProcess {
     stdio: ["ignore", "pipe", "ignore", "pipe"],
     detached: true,
   });
+  const tree = watchProcessTree({ rootPid: child.pid, marker });
   const lifeline = child.stdio[3];
   const reader = child.stdout.getReader();
   const listen = async () => {
@@ -98,7 +99,7 @@ export function startCommand(options: CommandProcessOptions): CommandProcess {
   return {
     exited,
     outputEnded,
-    end: () => endProcessTree({ rootPid: child.pid, marker }, { graceMs }),
+    end: () => tree.end({ graceMs }),
     async close() {
       if (typeof lifeline === "number") closeSync(lifeline);
       await reader.cancel();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { endProcessTree, parsePs, selectTree } from "../../src/base/process-tree.ts";
+import { parsePs, selectTree, watchProcessTree } from "../../src/base/process-tree.ts";
 
 const row = (
   pid: number,
@@ -59,7 +59,7 @@ test("parsePs reads the rows of macOS ps and skips zombies", () => {
   ]);
 });
 
-describe("endProcessTree", () => {
+describe("watchProcessTree", () => {
   const spawn = (script: string, marker: string) =>
     Bun.spawn(["/bin/bash", "-c", script], {
       stdio: ["ignore", "pipe", "ignore"],
@@ -70,18 +70,16 @@ describe("endProcessTree", () => {
   test("finds nothing to do when all have exited", async () => {
     const child = spawn("true", "none");
     await child.exited;
-    const ending = endProcessTree(
-      { rootPid: child.pid, marker: "OPTA_TEST=none" },
-      { graceMs: 1_000 },
-    );
-    expect(await ending).toEqual({ found: 0, left: 0 });
+    const tree = watchProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=none" });
+    expect(await tree.end({ graceMs: 1_000 })).toEqual({ found: 0, left: 0 });
   });
 
   test("lets a process finish its own clean-up on SIGTERM", async () => {
     const child = spawn("trap 'echo cleaned; exit 0' TERM; echo ready; sleep 60 & wait", "clean");
     const reader = child.stdout.getReader();
     await reader.read();
-    await endProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=clean" }, { graceMs: 5_000 });
+    const tree = watchProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=clean" });
+    await tree.end({ graceMs: 5_000 });
     const { value } = await reader.read();
     expect(new TextDecoder().decode(value)).toBe("cleaned\n");
     expect(await child.exited).toBe(0);
@@ -90,10 +88,8 @@ describe("endProcessTree", () => {
   test("kills a process that ignores SIGTERM", async () => {
     const child = spawn("trap '' TERM; echo ready; while :; do sleep 0.1; done", "deaf");
     await child.stdout.getReader().read();
-    const ending = await endProcessTree(
-      { rootPid: child.pid, marker: "OPTA_TEST=deaf" },
-      { graceMs: 100 },
-    );
+    const tree = watchProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=deaf" });
+    const ending = await tree.end({ graceMs: 100 });
     expect(ending.left).toBe(0);
     await child.exited;
     expect(child.signalCode).toBe("SIGKILL");

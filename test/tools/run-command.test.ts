@@ -161,6 +161,13 @@ describe("run_command", () => {
       expect(await runningWith(`sleep ${seconds}`)).toEqual([]);
     });
 
+  test("nothing is left of what left the session without its environment, once it was seen", async () => {
+    const seconds = uniqueSleep();
+    const escaped = `(env -i setsid sleep ${seconds} >/dev/null 2>&1 & sleep 0.6) & sleep 1.2`;
+    expect((await run(escaped)).text).toContain("was ended");
+    expect(await runningWith(`sleep ${seconds}`)).toEqual([]);
+  });
+
   test("nothing is left two seconds after a cancel, however deaf", async () => {
     const seconds = uniqueSleep();
     const controller = new AbortController();
