@@ -13,7 +13,9 @@ export function deviceSettings(device: string): ConfigFlags {
   const host = match?.[1] ?? (/^[0-9a-f:.]+$/i.test(device) ? device : undefined);
   const port = match?.[2] === undefined ? undefined : Number(match[2]);
   if (host === undefined || (port !== undefined && (port < 1 || port > 65535))) {
-    const message = `--device "${device}" is not a host or host:port`;
+    // user:password@host is not repeated.
+    const shown = device.includes("@") ? "" : ` "${device}"`;
+    const message = `--device${shown} is not a host or host:port`;
     throw new OptaError("usage", message, 'opta do --device localhost:1234 "…"');
   }
   // A named device is meant: falling back to another would answer from the wrong machine.

@@ -1,5 +1,5 @@
 // What to say when settings are wrong: where, which key, what is wrong with it, and the next command to type.
-// Loaded only after something failed. Never repeats the value of a secret.
+// Loaded only after something failed. Never repeats the value of a secret, nor one that may hold a password.
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
 import { OptaError } from "../protocol/error.ts";
@@ -67,10 +67,12 @@ function describeIssue(
   }
   const setting = configKeys.find((known) => known.key === key || key.startsWith(`${known.key}.`));
   const value = setting?.secret === true ? "a secret" : show(valueAt(settings, issue.path));
+  // The schema's own conditions are about what must not be shown.
+  const isShown = issue.code !== "custom";
   const subject = key === "" ? "the file" : key;
   return [
     {
-      text: `${origin}: ${subject} ${requirement(issue)}, but is ${value}`,
+      text: `${origin}: ${subject} ${requirement(issue)}${isShown ? `, but is ${value}` : ""}`,
       hint: setting === undefined ? "opta config list" : hintToSet(origin, setting.key),
     },
   ];
@@ -108,6 +110,8 @@ function requirement(issue: z.core.$ZodIssue): string {
       return `must be at most ${issue.maximum}`;
     case "invalid_format":
       return issue.format === "url" ? "must be an http:// or https:// URL" : "has the wrong form";
+    case "custom":
+      return issue.message;
     default:
       return "is not accepted";
   }
@@ -125,6 +129,8 @@ const typeNames: Readonly<Record<string, string>> = {
 function show(value: unknown): string {
   if (value === undefined) return "missing";
   const text = JSON.stringify(value);
+  // user:password@host, wherever it was put.
+  if (/:.*@/.test(text)) return "something that may hold a password";
   return text.length > 60 ? `${text.slice(0, 59)}…` : text;
 }
 

@@ -3,17 +3,28 @@
 import { z } from "zod";
 import { permissionModes, permissionRuleSchema } from "../protocol/permission.ts";
 
+/** Settings other than keys are shown in lists and messages, so that a password in one would be, too. */
+const host = z
+  .string()
+  .min(1)
+  .refine((text) => !text.includes("@"), "must be a host without a user or password");
+
+/** What can stand in an HTTP header (RFC 9110 section 5.5), as far as fetch and WebSocket send it unchanged. */
+const key = z
+  .string()
+  .refine((text) => /^[ -~\u00A0-\u00FF]*$/.test(text), "must be one line of ASCII or Latin-1");
+
 export const configSchema = z.strictObject({
   connection: z
     .strictObject({
-      host: z.string().min(1).default("localhost"),
+      host: host.default("localhost"),
       port: z.number().int().min(1).max(65535).default(1234),
       /** Tried when the primary is down; "host" or "host:port". */
-      fallbackHosts: z.array(z.string().min(1)).default([]),
+      fallbackHosts: z.array(host).default([]),
       /** Sent as X-Admin-Key. */
-      adminKey: z.string().optional(),
+      adminKey: key.optional(),
       /** Sent as Authorization: Bearer. */
-      apiKey: z.string().optional(),
+      apiKey: key.optional(),
     })
     .prefault({}),
   model: z
@@ -37,11 +48,20 @@ export const configSchema = z.strictObject({
   web: z
     .strictObject({
       /** Base URL of a SearXNG instance with its JSON format switched on; unset: web_search says how to set it. */
-      searxngUrl: z.url({ protocol: /^https?$/ }).optional(),
+      searxngUrl: z
+        .url({ protocol: /^https?$/ })
+        .refine((text) => !hasUser(text), "must be a URL without a user or password")
+        .optional(),
       /** Hosts that web_fetch may reach although they resolve to private addresses. */
-      allowHosts: z.array(z.string().min(1)).default([]),
+      allowHosts: z.array(host).default([]),
     })
     .prefault({}),
 });
+
+function hasUser(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { username, password } = new URL(url);
+  return username + password !== "";
+}
 
 export type Config = z.infer<typeof configSchema>;

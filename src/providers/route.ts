@@ -118,7 +118,8 @@ export function toCandidate(text: string, defaultPort: number): Candidate {
   if (host === undefined || port < 1 || port > 65535) {
     throw new OptaError(
       "config-invalid",
-      `"${text}" is not a host: write a name or an address, with :PORT if needed, without http://`,
+      // An address with a user may hold a password.
+      `${text.includes("@") ? "what has an @ in it" : `"${text}"`} is not a host: write a name or an address, with :PORT if needed, without http://`,
       "opta config set connection.host HOST",
     );
   }

@@ -159,6 +159,45 @@ describe("what is refused, with the file, the key and the next command", () => {
     expect(message).not.toContain("12345678");
   });
 
+  test.each([
+    ["line feed", "abc\nhidden"],
+    ["non-Latin-1 character", "hidden\u20ac"],
+    ["control character", "hidden\u0001"],
+  ])("a key with a %s, which no header can carry", async (_name, value) => {
+    for (const variable of ["OPTA_API_KEY", "OPTA_ADMIN_KEY"]) {
+      const { code, message } = await failure(load({ [variable]: value }));
+      expect(code).toBe("config-invalid");
+      expect(message).toMatch(/^OPTA_\w+: connection.\w+ must be one line of ASCII or Latin-1$/);
+    }
+    writeFile({ connection: { apiKey: value } });
+    expect((await failure(load())).message).not.toContain("hidden");
+  });
+
+  test("a password in an address, without repeating it", async () => {
+    const words = (key: string, what: string) =>
+      `${key} must be a ${what} without a user or password`;
+    const variable = await failure(load({ OPTA_HOST: "http://me:hidden@studio" }));
+    expect(variable.code).toBe("config-invalid");
+    expect(variable.message).toBe(`OPTA_HOST: ${words("connection.host", "host")}`);
+    const path = writeFile({
+      connection: { fallbackHosts: ["me:hidden@studio"] },
+      web: { searxngUrl: "https://me:hidden@search.example/" },
+    });
+    expect((await failure(load())).message.split("\n")).toEqual([
+      `${path}: ${words("connection.fallbackHosts.0", "host")}`,
+      `${path}: ${words("web.searxngUrl", "URL")}`,
+    ]);
+    const port = await failure(load({ OPTA_PORT: "me:hidden@studio:1" }));
+    expect(port.message).toStartWith(
+      "OPTA_PORT: connection.port must be a number, but is something that may hold a password\n",
+    );
+  });
+
+  test("a token in place of a user", async () => {
+    const { message } = await failure(load({ OPTA_HOST: "hidden@studio" }));
+    expect(message).not.toContain("hidden");
+  });
+
   test("a variable or flag is named as the culprit, not the file", async () => {
     const variable = await failure(load({ OPTA_PORT: "http" }));
     expect(variable.message).toBe('OPTA_PORT: connection.port must be a number, but is "http"');

@@ -101,4 +101,8 @@ describe("candidates", () => {
       expect(() => toCandidate(text, 1234)).toThrow(OptaError);
     },
   );
+  test("does not repeat a password", () => {
+    expect(() => toCandidate("me:hidden@host", 1234)).not.toThrow(/hidden/);
+    expect(() => toCandidate("me:hidden@host", 1234)).toThrow("is not a host");
+  });
 });
