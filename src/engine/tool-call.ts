@@ -4,7 +4,7 @@ import { createId } from "../base/ids.ts";
 import type { EventPayload } from "../protocol/event.ts";
 import type { Effect, Verdict } from "../protocol/permission.ts";
 import type { ProviderToolCall } from "../providers/provider.ts";
-import type { Tool, ToolContext, ToolResult } from "../tools/tool.ts";
+import type { Tool, ToolContext, ToolPreview, ToolResult } from "../tools/tool.ts";
 import { alwaysRuleFor } from "./permission-policy.ts";
 import type { TurnContext } from "./turn-context.ts";
 
@@ -102,8 +102,13 @@ async function admit(
   }
   let answer: string | undefined;
   if (verdict.decision === "ask") {
+    const { args } = parsed;
+    const { workspace, session } = turn;
+    const preview = await tool.preview?.(args, { workspace, files: session.files });
+    // Nobody is asked about what is known to fail, as long as the model may know why.
+    if (preview?.ok === false && mayRead(effects, turn)) return reject("invalid", preview.text);
     const decision = await ask(
-      { call, tool, effects, verdict, argsDigest, args: parsed.args },
+      { call, tool, effects, verdict, argsDigest, args, preview: toText(preview) },
       turn,
     );
     if (turn.signal.aborted) return reject("cancelled", "cancelled by the user");
@@ -116,6 +121,18 @@ async function admit(
     answer = decision.answer;
   }
   return { kind: "admitted", call, tool, args: parsed.args, argsDigest, effects, answer };
+}
+
+/** The reason of a failed preview may quote files: it is told where read_file would be allowed without a question. */
+function mayRead(effects: readonly Effect[], turn: TurnContext): boolean {
+  const reads = effects.map((effect) =>
+    "path" in effect ? ({ kind: "read", path: effect.path } as const) : effect,
+  );
+  return turn.judge("read_file", reads).decision === "allow";
+}
+
+function toText(preview: ToolPreview | undefined): string | undefined {
+  return preview?.ok === false ? `this call would fail: ${preview.text}` : preview?.text;
 }
 
 /** Binds a decision to the tool and the exact arguments that were shown (promises G3). */
@@ -155,11 +172,11 @@ interface AskedCall {
   readonly effects: readonly Effect[];
   readonly verdict: Verdict;
   readonly argsDigest: string;
+  readonly preview: string | undefined;
 }
 
 async function ask(asked: AskedCall, turn: TurnContext) {
-  const { tool, args, verdict } = asked;
-  const preview = await tool.preview?.(args, { workspace: turn.workspace });
+  const { tool, args, verdict, preview } = asked;
   const question = asked.effects.find((effect) => effect.kind === "question")?.question;
   return turn.session.permissions.ask(
     {

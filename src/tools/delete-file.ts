@@ -1,12 +1,12 @@
 // delete_file: one file, or one symbolic link (the link itself, never what it leads to).
-import { fsyncSync, lstatSync, unlinkSync } from "node:fs";
+import { fsyncSync, lstatSync, type Stats, unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { z } from "zod";
 import { type HeldDirectory, holdDirectory } from "../base/held-directory.ts";
 import { errnoOf, toStorageError } from "../base/storage-error.ts";
 import { assertUnchangedSinceRead, type JudgedFile, readContent } from "./file-content.ts";
 import { defineTool, type FileLedger, type Tool } from "./tool.ts";
-import { ToolFailure, toResult } from "./tool-failure.ts";
+import { failureText, ToolFailure, toResult } from "./tool-failure.ts";
 import { resolveEntryPath, resolveJudgedPath, showPath } from "./workspace-path.ts";
 
 export function createDeleteFileTool(): Tool {
@@ -18,19 +18,38 @@ export function createDeleteFileTool(): Tool {
     effects: async ({ path }, workspace) => [
       { kind: "delete", path: await resolveEntryPath(path, workspace) },
     ],
+    async preview(args, { workspace, files }) {
+      const path = await resolveEntryPath(args.path, workspace);
+      try {
+        withEntry({ path, shown: showPath(path, workspace) }, files, () => undefined);
+        return undefined;
+      } catch (error) {
+        return { ok: false, text: failureText(error) };
+      }
+    },
     run: (args, context) =>
       toResult(context, async () => {
         const path = await resolveJudgedPath(args.path, "delete", context);
         const file = { path, shown: showPath(path, context.workspace) };
-        const what = deleteEntry(file, context.files);
-        context.files.delete(path);
-        return `deleted ${what}${file.shown}`;
+        return withEntry(file, context.files, ({ directory, name, stat }) => {
+          unlinkSync(name);
+          fsyncSync(directory.fd);
+          context.files.delete(path);
+          return `deleted ${stat.isSymbolicLink() ? "the symbolic link " : ""}${file.shown}`;
+        });
       }),
   });
 }
 
-/** @returns "" or "the symbolic link " */
-function deleteEntry(file: JudgedFile, ledger: FileLedger): string {
+interface HeldEntry {
+  readonly directory: HeldDirectory;
+  /** By which it is found while its directory is held. */
+  readonly name: string;
+  readonly stat: Stats;
+}
+
+/** @throws ToolFailure for what may not be deleted, before `work` */
+function withEntry<T>(file: JudgedFile, ledger: FileLedger, work: (entry: HeldEntry) => T): T {
   const directory = holdParent(file);
   try {
     const name = directory.at(basename(file.path));
@@ -43,9 +62,7 @@ function deleteEntry(file: JudgedFile, ledger: FileLedger): string {
       throw new ToolFailure(`${file.shown} is not a regular file; nothing was deleted`);
     }
     if (stat.isFile() && ledger.has(file.path)) assertUnchanged(file, ledger);
-    unlinkSync(name);
-    fsyncSync(directory.fd);
-    return stat.isSymbolicLink() ? "the symbolic link " : "";
+    return work({ directory, name, stat });
   } catch (error) {
     throw toStorageError(error, `delete ${file.shown}`);
   } finally {

@@ -23,10 +23,10 @@ export function createEditFileTool(): Tool {
     effects: async (args, workspace) => [
       { kind: "write", path: await resolveWorkspacePath(args.path, workspace) },
     ],
-    preview: (args, { workspace }) =>
+    preview: (args, { workspace, files }) =>
       previewWrites(async () => {
         const path = await resolveWorkspacePath(args.path, workspace);
-        return [planEdits({ path, shown: showPath(path, workspace) }, [args], undefined)];
+        return [planEdits({ path, shown: showPath(path, workspace) }, [args], files)];
       }),
     run: (args, context) =>
       toResult(context, async () => {

@@ -1,19 +1,25 @@
 // What a question about an edit shows: a unified diff of the files as they are and as they would be.
 import { decodeText, toByteString } from "./text-encoding.ts";
-import type { PlannedWrite } from "./planned-write.ts";
-import { ToolFailure } from "./tool-failure.ts";
+import { assertWritable, isChange, type PlannedWrite, unchangedText } from "./planned-write.ts";
+import type { ToolPreview } from "./tool.ts";
+import { failureText } from "./tool-failure.ts";
 
 /** A person reads a screen or three, not a file of ten thousand lines. */
 const maxPreviewLines = 200;
 /** Past this the diff of two unlike files is not worth waiting for. */
 const diffTimeoutMs = 500;
 
-/** The diff of what `plan` computes; when it cannot be, the reason why the call would fail. */
+/** The diff of what `plan` computes; when it cannot be, or would change nothing, that. */
 export async function previewWrites(
-  plan: () => Promise<readonly (PlannedWrite | undefined)[]>,
-): Promise<string> {
+  plan: () => Promise<readonly PlannedWrite[]>,
+): Promise<ToolPreview> {
   try {
-    const writes = (await plan()).filter((write) => write !== undefined);
+    const planned = await plan();
+    const writes = planned.filter(isChange);
+    if (writes.length === 0) {
+      return { ok: false, text: planned.map(({ file }) => unchangedText(file)).join("\n") };
+    }
+    for (const write of writes) assertWritable(write);
     // 12 ms to load, and only a question needs it.
     const { createTwoFilesPatch, FILE_HEADERS_ONLY } = await import("diff");
     const patches = writes.map(({ file, before, after }) => {
@@ -26,10 +32,9 @@ export async function previewWrites(
       });
       return patch ?? `${file.shown}: too many changes for a diff\n`;
     });
-    return cutPreview(patches.join(""));
+    return { ok: true, text: cutPreview(patches.join("")) };
   } catch (error) {
-    if (error instanceof ToolFailure) return `this call would fail: ${error.message}`;
-    throw error;
+    return { ok: false, text: failureText(error) };
   }
 }
 

@@ -21,11 +21,11 @@ export function createMultiEditTool(): Tool {
       const byPath = await groupByPath(edits, (path) => resolveWorkspacePath(path, workspace));
       return [...byPath.keys()].map((path) => ({ kind: "write", path }));
     },
-    preview: ({ edits }, { workspace }) =>
+    preview: ({ edits }, { workspace, files }) =>
       previewWrites(async () => {
         const byPath = await groupByPath(edits, (path) => resolveWorkspacePath(path, workspace));
         return [...byPath].map(([path, group]) =>
-          planEdits({ path, shown: showPath(path, workspace) }, group, undefined),
+          planEdits({ path, shown: showPath(path, workspace) }, group, files),
         );
       }),
     run: ({ edits }, context) =>

@@ -18,20 +18,19 @@ export interface RequestedEdit {
 }
 
 /**
- * Applies the edits in order. A file that was never read may be edited where the match is exact. Without a
- * ledger (a preview) the file is taken as read.
+ * Applies the edits in order. A file that was never read may be edited where the match is exact.
  * @throws ToolFailure when the file cannot be read, changed since it was read, or an edit does not fit
  */
 export function planEdits(
   file: JudgedFile,
   edits: readonly RequestedEdit[],
-  ledger: FileLedger | undefined,
+  ledger: FileLedger,
 ): PlannedWrite {
   const before = readForEdit(file);
   if (!before) {
     throw new ToolFailure(`${file.shown} does not exist; to create it use write_file`);
   }
-  if (ledger) assertUnchangedSinceRead(file, before, ledger);
+  assertUnchangedSinceRead(file, before, ledger);
   let content = toByteString(before.bytes);
   const notes: string[] = [];
   for (const [index, edit] of edits.entries()) {
@@ -39,7 +38,7 @@ export function planEdits(
       oldText: withoutMark(encodeText(edit.old_text)),
       newText: withoutMark(encodeText(edit.new_text)),
       replaceAll: edit.replace_all ?? false,
-      allowWhitespaceMatch: ledger?.has(file.path) ?? true,
+      allowWhitespaceMatch: ledger.has(file.path),
     });
     if (outcome.kind === "failed") {
       const which = edits.length > 1 ? `edit ${index + 1} of ${edits.length}, ` : "";

@@ -26,6 +26,14 @@ export interface PlannedWrite {
   readonly summary: string;
 }
 
+export function isChange({ before, after }: PlannedWrite): boolean {
+  return before === undefined || Buffer.compare(before.bytes, after) !== 0;
+}
+
+export function unchangedText({ shown }: JudgedFile): string {
+  return `${shown} already has exactly this content`;
+}
+
 /**
  * Makes the changes and records the new contents in the ledger.
  * @throws ToolFailure (a file changed meanwhile, is write-protected), StorageError; nothing is changed then,
@@ -56,8 +64,8 @@ function unchanged(error: StorageError): StorageError {
   return new StorageError(error.code, `${error.message}; nothing was changed`, error.hint);
 }
 
-/** Rename would get past a write protection that an editor heeds; so for root too. */
-function assertWritable({ file, before }: PlannedWrite): void {
+/** Rename would get past a write protection that an editor heeds; so for root too. @throws ToolFailure */
+export function assertWritable({ file, before }: PlannedWrite): void {
   if (!before || (before.mode & 0o222) !== 0) return;
   const mode = before.mode.toString(8).padStart(4, "0");
   throw new ToolFailure(`${file.shown} is write-protected (mode ${mode}); nothing was changed`);

@@ -17,9 +17,14 @@ export async function toResult(
     if (context.signal.aborted) throw new ToolFailure("cancelled by the user; nothing was done");
     return { ok: true, text: await work() };
   } catch (error) {
-    if (error instanceof ToolFailure) return { ok: false, text: error.message };
-    if (!(error instanceof StorageError)) throw error;
-    const hint = error.hint === undefined ? "" : `; ${error.hint}`;
-    return { ok: false, text: error.message + hint };
+    return { ok: false, text: failureText(error) };
   }
+}
+
+/** What a model reads of a ToolFailure or a StorageError. @throws anything else again */
+export function failureText(error: unknown): string {
+  if (error instanceof ToolFailure) return error.message;
+  if (!(error instanceof StorageError)) throw error;
+  const hint = error.hint === undefined ? "" : `; ${error.hint}`;
+  return error.message + hint;
 }

@@ -30,6 +30,15 @@ export interface ToolContext {
   readonly signal: AbortSignal;
 }
 
+/**
+ * `ok: true`: what the call would do (a unified diff for edits). `ok: false`: why it would fail or change
+ * nothing, as the model reads it; like a result it may quote the files it is about.
+ */
+export interface ToolPreview {
+  readonly ok: boolean;
+  readonly text: string;
+}
+
 /** A tool as the engine sees it. `Args` is the parsed form of `parameters`. */
 export interface Tool<Args = unknown> {
   readonly name: string;
@@ -44,10 +53,13 @@ export interface Tool<Args = unknown> {
    */
   effects(args: Args, workspace: string): Promise<readonly Effect[]>;
   /**
-   * For a question to the user: what would happen, as text (a unified diff for edits). Undefined when the
-   * arguments say it all.
+   * For a question to the user: what would happen, or why nothing would, found out without touching anything.
+   * Undefined when the arguments say it all.
    */
-  preview?(args: Args, context: Pick<ToolContext, "workspace">): Promise<string | undefined>;
+  preview?(
+    args: Args,
+    context: Pick<ToolContext, "workspace" | "files">,
+  ): Promise<ToolPreview | undefined>;
   run(args: Args, context: ToolContext): Promise<ToolResult>;
 }
 

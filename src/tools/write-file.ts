@@ -11,7 +11,7 @@ import {
 } from "./file-content.ts";
 import { formatBytes } from "./output-spill.ts";
 import { hardLinkNote } from "./planned-edit.ts";
-import { commitWrites, type PlannedWrite } from "./planned-write.ts";
+import { commitWrites, isChange, type PlannedWrite, unchangedText } from "./planned-write.ts";
 import {
   byteOrderMark,
   type ByteString,
@@ -34,29 +34,24 @@ export function createWriteFileTool(): Tool {
     effects: async (args, workspace) => [
       { kind: "write", path: await resolveWorkspacePath(args.path, workspace) },
     ],
-    preview: (args, { workspace }) =>
+    preview: (args, { workspace, files }) =>
       previewWrites(async () => {
         const path = await resolveWorkspacePath(args.path, workspace);
-        return [planWrite({ path, shown: showPath(path, workspace) }, args.content, undefined)];
+        return [planWrite({ path, shown: showPath(path, workspace) }, args.content, files)];
       }),
     run: (args, context) =>
       toResult(context, async () => {
         const path = await resolveJudgedPath(args.path, "write", context);
         const file = { path, shown: showPath(path, context.workspace) };
         const write = planWrite(file, args.content, context.files);
-        if (!write) return `${file.shown} has this content already`;
-        commitWrites([write], context.files);
+        if (isChange(write)) commitWrites([write], context.files);
         return write.summary;
       }),
   });
 }
 
-/** Undefined when nothing would change. Without a ledger (a preview) the file is taken as read. */
-function planWrite(
-  file: JudgedFile,
-  text: string,
-  ledger: FileLedger | undefined,
-): PlannedWrite | undefined {
+/** @throws ToolFailure for a file that has not been read as it is now, unless nothing would change */
+function planWrite(file: JudgedFile, text: string, ledger: FileLedger): PlannedWrite {
   const before = readContent(file);
   const content = encodeText(text);
   if (!before) {
@@ -65,10 +60,11 @@ function planWrite(
     return { file, before, after, summary };
   }
   const old = toByteString(before.bytes);
-  if (old === content) return undefined;
-  if (ledger) assertMayReplace({ file, before, ledger, text });
+  const same = { file, before, after: before.bytes, summary: unchangedText(file) };
+  if (old === content) return same;
+  assertMayReplace({ file, before, ledger, text });
   const { kept, notes } = keepStyle(content, old);
-  if (kept === old) return undefined;
+  if (kept === old) return same;
   const after = fromByteString(kept);
   const said = [`wrote ${file.shown} (${formatBytes(after.length)})`, ...notes].join("; ");
   return { file, before, after, summary: said + hardLinkNote(before) };

@@ -1,6 +1,6 @@
 // What may happen without asking, on the built binary: with nobody to ask, and with somebody at a terminal.
 import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { opta } from "../support/binary.ts";
 import { eventsOf, optaDo } from "../support/do.ts";
@@ -287,4 +287,40 @@ test("permissions explain prints the decision, the rule and the reason, and JSON
   const multi = await explain("--tool", "multi_edit", "src/a.ts", "--mode", "plan", "--json");
   expect(Object.keys(JSON.parse(multi.stdout)).toSorted()).toEqual(["decision", "reason", "rule"]);
   expect(JSON.parse(multi.stdout)).toMatchObject({ decision: "deny" });
+});
+
+test("nobody is asked about a call that is known to fail; the model is told why", async () => {
+  using place = createPlace();
+  writeFileSync(join(place.workspace, "a.txt"), "one\n");
+  const misses = { path: "a.txt", old_text: "zwei", new_text: "2" };
+  const same = { path: "a.txt", content: "one\n" };
+  const told = ["old_text was not found", "already has exactly this content", "does not exist"];
+  await using lmx = await asking(
+    { name: "edit_file", arguments: misses },
+    { name: "write_file", arguments: same },
+    { name: "delete_file", arguments: { path: "none" } },
+  );
+  const run = await optaDo(["-f", "json", "go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(0);
+  const results = eventsOf(run).flatMap((event) =>
+    event.event === "tool.result" ? [event.payload] : [],
+  );
+  expect(results.map(({ outcome }) => outcome)).toEqual(["invalid", "invalid", "invalid"]);
+  for (const [index, { result }] of results.entries()) expect(result).toContain(told[index]!);
+  expect(eventsOf(run).some((event) => event.event === "permission.request")).toBe(false);
+});
+
+test("why a call would fail is not told where reading would have to be asked for", async () => {
+  using place = createPlace();
+  writeFileSync(join(place.workspace, ".env"), "KEY=swordfish\n");
+  writeFileSync(join(place.workspace, "../outside.txt"), "KEY=swordfish\n");
+  const edit = (path: string) => ({
+    name: "edit_file",
+    arguments: { path, old_text: "KEY=guess", new_text: "x" },
+  });
+  await using lmx = await asking(edit(".env"), edit("../outside.txt"));
+  const run = await optaDo(["go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(6);
+  expect(lmx.chatTexts().join("\n")).not.toContain("swordfish");
+  expect(toldToModel(lmx)).toContain("denied");
 });

@@ -55,7 +55,11 @@ test("directories, FIFOs, missing files and files that changed since read are re
   expect((await remove("missing")).text).toBe("missing does not exist");
   expect((await remove("missing/deep")).text).toBe("missing/deep does not exist");
   expect((await remove("read.txt")).text).toContain("changed since you read it");
-  expect(readdirSync(place.workspace).toSorted()).toEqual(["dir", "fifo", "read.txt"]);
+  for (const path of ["dir", "fifo", "missing", "read.txt"])
+    expect((await tool.preview?.({ path }, place))?.ok).toBe(false);
+  place.write("fine", "x");
+  expect(await tool.preview?.({ path: "fine" }, place)).toBeUndefined();
+  expect(readdirSync(place.workspace).toSorted()).toEqual(["dir", "fifo", "fine", "read.txt"]);
 });
 
 test("a directory that becomes a link after the judging protects what is behind it", async () => {

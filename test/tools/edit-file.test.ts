@@ -106,10 +106,12 @@ test("a preview is a unified diff and touches nothing", async () => {
   held.place.write("a.txt", "one\ntwo\nthree\n");
   const args = { path: "a.txt", old_text: "two", new_text: "2" };
   const preview = await tool.preview?.(args, held.place);
-  expect(preview).toBe("--- a.txt\n+++ a.txt\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n");
+  expect(preview?.ok).toBe(true);
+  expect(preview?.text).toBe("--- a.txt\n+++ a.txt\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n");
   expect(held.place.read("a.txt")).toBe("one\ntwo\nthree\n");
   const failing = await tool.preview?.({ ...args, old_text: "zwei" }, held.place);
-  expect(failing).toStartWith("this call would fail: a.txt: old_text was not found");
+  expect(failing?.ok).toBe(false);
+  expect(failing?.text).toStartWith("a.txt: old_text was not found");
 });
 
 test("after a cancel nothing is done", async () => {

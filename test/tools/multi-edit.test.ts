@@ -168,7 +168,12 @@ test("what cannot be put back is named", () => {
 test("a preview shows the diff of every file", async () => {
   const edits = [step("a.txt", "one", "1"), step("b.txt", "one", "1")];
   const preview = await tool.preview?.({ edits }, held.place);
-  expect(preview).toContain("+a.txt 1\n");
-  expect(preview).toContain("+b.txt 1\n");
+  expect(preview?.text).toContain("+a.txt 1\n");
+  expect(preview?.text).toContain("+b.txt 1\n");
   expect(all()).toEqual(untouched);
+  const thereAndBack = [step("a.txt", "one", "1"), step("a.txt", "1", "one")];
+  expect(await tool.preview?.({ edits: thereAndBack }, held.place)).toEqual({
+    ok: false,
+    text: "a.txt already has exactly this content",
+  });
 });

@@ -50,7 +50,10 @@ test("an empty file holds nothing to lose, and the same content is no write", as
   held.place.write("empty", "");
   expect((await write("empty", "x")).ok).toBe(true);
   held.place.write("same", "x");
-  expect(await write("same", "x")).toEqual({ ok: true, text: "same has this content already" });
+  expect(await write("same", "x")).toEqual({
+    ok: true,
+    text: "same already has exactly this content",
+  });
 });
 
 test("mode and link are kept", async () => {
@@ -70,7 +73,7 @@ test("CRLF and the byte order mark, which read_file does not show, are kept and 
   const result = await write("a.txt", "1\n2\n3");
   expect(result.text).toEndWith("kept CRLF line ends; kept the byte order mark");
   expect(held.place.read("a.txt")).toBe("\uFEFF1\r\n2\r\n3");
-  expect((await write("a.txt", "1\n2\n3")).text).toContain("has this content already");
+  expect((await write("a.txt", "1\n2\n3")).text).toContain("already has exactly this content");
 });
 
 test("mixed line ends, and carriage returns in the content, are written as given", async () => {
@@ -129,10 +132,19 @@ test("when the write fails, the directories made for it go too", async () => {
 test("a preview shows the new file, or the difference", async () => {
   const args = { path: "a.txt", content: "one\nzwei\n" };
   const created = await tool.preview?.(args, held.place);
-  expect(created).toBe("--- /dev/null\n+++ a.txt\n@@ -0,0 +1,2 @@\n+one\n+zwei\n");
+  expect(created?.text).toBe("--- /dev/null\n+++ a.txt\n@@ -0,0 +1,2 @@\n+one\n+zwei\n");
   held.place.write("a.txt", "one\ntwo\n");
-  expect(await tool.preview?.(args, held.place)).toContain("-two\n+zwei\n");
+  expect(await tool.preview?.(args, held.place)).toEqual({
+    ok: false,
+    text: expect.stringContaining("you have not read it"),
+  });
+  await held.place.run(createReadFileTool(), { path: "a.txt" });
+  expect((await tool.preview?.(args, held.place))?.text).toContain("-two\n+zwei\n");
+  expect(await tool.preview?.({ path: "a.txt", content: "one\ntwo\n" }, held.place)).toEqual({
+    ok: false,
+    text: "a.txt already has exactly this content",
+  });
   const long = await tool.preview?.({ path: "b.txt", content: "line\n".repeat(5000) }, held.place);
-  expect(long?.split("\n").length).toBeLessThan(210);
-  expect(long).toContain("more lines)");
+  expect(long?.text.split("\n").length).toBeLessThan(210);
+  expect(long?.text).toContain("more lines)");
 });
