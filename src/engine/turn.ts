@@ -100,7 +100,7 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
     context,
     new OptaError(
       "step-limit",
-      `stopped after ${context.maxSteps} steps without an answer`,
+      `stopped after ${context.maxSteps} step${context.maxSteps === 1 ? "" : "s"} without an answer`,
       `opta do --resume ${session.id} "go on"`,
     ),
   );

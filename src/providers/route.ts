@@ -76,16 +76,22 @@ function reasonOf(outcome: ProbeOutcome<unknown> | undefined): string {
   return outcome === undefined || outcome.up ? "no answer" : outcome.reason;
 }
 
+const otherServer = "--device HOST, or for good: opta config set connection.host HOST";
+
+/** For `opta status`, which has said all there is to say. */
+export const otherServerHint = `another server, once: ${otherServer}`;
+
 /** The one line that names each server that was tried and why it did not answer. */
 export function nothingAnswers(
   candidates: readonly Candidate[],
   reason: (candidate: Candidate) => string,
+  hint = `opta status   (another server, once: ${otherServer})`,
 ): OptaError {
   const tried = candidates.map((candidate) => `${candidate.server} (${reason(candidate)})`);
   return new OptaError(
     "lmx-connection-refused",
     `no model server answers; tried ${tried.join(", ")}`,
-    "opta config set connection.host HOST   (then: opta status)",
+    hint,
   );
 }
 

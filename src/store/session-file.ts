@@ -29,8 +29,10 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
 
   function lock(sessionId: string): SessionLock {
     const side = sideDirectoryOf(sessionId);
-    const result = storing(`lock session ${sessionId}`, () =>
-      acquireFileLock(join(side, "lock"), describeThisProcess()),
+    const result = storing(
+      `lock session ${sessionId} in ${directory}`,
+      () => acquireFileLock(join(side, "lock"), describeThisProcess()),
+      () => removeIfEmpty(side),
     );
     if (!result.acquired) throw sessionLockedError(sessionId, result.heldBy);
     return {
@@ -55,7 +57,7 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
         mkdirSync(directory, { recursive: true, mode: 0o700 });
         await writeFileAtomic(path, `${JSON.stringify(session, null, 2)}\n`, { mode: 0o600 });
       } catch (error) {
-        throw toOptaError(toStorageError(error, `write ${path}`));
+        throw storageError(error, `write ${path}`);
       }
     },
 
@@ -80,7 +82,7 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
       if (!existsSync(path)) throw notFoundError(sessionId);
       const held = lock(sessionId);
       try {
-        storing(`delete session ${sessionId}`, () => {
+        storing(`delete session ${sessionId} in ${directory}`, () => {
           rmSync(path, { force: true });
           for (const name of readdirSync(sideDirectoryOf(sessionId))) {
             if (name === "lock" || name === "holder.json") continue;
@@ -182,17 +184,31 @@ function notFoundError(sessionId: string): OptaError {
   return new OptaError("not-found", `there is no session ${sessionId}`, "opta sessions list");
 }
 
-/** Runs file system calls; their failures become OptaError storage-full | storage-failed. */
-function storing<T>(doing: string, work: () => T): T {
+/** Runs file system calls; their failures become OptaError storage-full | storage-failed, after `undo`. */
+function storing<T>(doing: string, work: () => T, undo?: () => void): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof SQLiteError) {
-      throw new OptaError("storage-failed", `cannot ${doing}: ${error.message}`);
-    }
-    throw toOptaError(toStorageError(error, doing));
+    undo?.();
+    throw storageError(error, doing);
   }
 }
+
+function storageError(thrown: unknown, doing: string): OptaError {
+  const error =
+    thrown instanceof SQLiteError
+      ? new OptaError(
+          thrown.code === "SQLITE_FULL" ? "storage-full" : "storage-failed",
+          `cannot ${doing}: ${thrown.message}`,
+        )
+      : toOptaError(toStorageError(thrown, doing));
+  if (error.code !== "storage-full" && error.code !== "storage-failed") return error;
+  const hint = error.hint === undefined ? elsewhereHint : `${error.hint}\n${elsewhereHint}`;
+  return new OptaError(error.code, error.message, hint);
+}
+
+const elsewhereHint =
+  "OPTA_CONFIG_DIR=DIR opta do …   (keeps sessions and settings in another directory)";
 
 function removeIfEmpty(directory: string): void {
   try {

@@ -36,7 +36,9 @@ test("no server: one line naming each candidate and why, one with the next comma
   expect(line).toContain(`127.0.0.1:${port}`);
   expect(line).toContain(`127.0.0.1:${fallback}`);
   expect(line).toContain("refused");
-  expect(hint.join("\n")).toContain("opta config set connection.host");
+  expect(hint.join("\n").trim()).toBe(
+    "opta status   (another server, once: --device HOST, or for good: opta config set connection.host HOST)",
+  );
   expect(run.stderr).not.toMatch(stackTrace);
 });
 

@@ -264,6 +264,14 @@ test("--cwd names the workspace; one that is not there is said so", async () => 
   expect(lost.stderr).toContain("nowhere is not a directory");
 });
 
+test("one step is one step", async () => {
+  using place = createPlace({ "a.txt": "x\n" });
+  const read = { toolCalls: [{ name: "read_file", arguments: { path: "a.txt" } }] };
+  await using lmx = await startScripted({ turns: [read, { text: "fine" }] });
+  const run = await optaDo(["--max-steps", "1", "go"], { place, port: lmx.port });
+  expect(run.stderr).toStartWith("opta: stopped after 1 step without an answer\n");
+});
+
 test("--max-steps bounds the turn: exit 7, and the session can be continued", async () => {
   using place = createPlace({ "a.txt": "x\n" });
   const read = { toolCalls: [{ name: "read_file", arguments: { path: "a.txt" } }] };

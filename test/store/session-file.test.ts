@@ -134,18 +134,21 @@ describe("save and load", () => {
     ]) {
       expect(await failure(attempt())).toMatchObject({ code: "storage-failed" });
     }
-    expect((await failure(store.save(session("one")))).message).toContain(pathOf("one"));
+    const error = await failure(store.save(session("one")));
+    expect(error.message).toContain(pathOf("one"));
+    expect(error.hint).toContain("OPTA_CONFIG_DIR=DIR opta do");
   });
 });
+
+/** Root may write anywhere. The child changes its user itself, after loading: others may not reach bun or these sources. */
+const becomeOrdinaryUser =
+  "if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534); }";
 
 test("in a directory that may only be read, reading works and writing gives one clear error", async () => {
   await store.save(session("one"));
   chmodSync(pathOf("one"), 0o644);
   for (const path of [directory, join(root, "opta"), root]) chmodSync(path, 0o555);
   const modulePath = join(import.meta.dir, "../../src/store/session-file.ts");
-  // Root may write anywhere. The child changes its user itself, after loading: others may not reach bun or these sources.
-  const becomeOrdinaryUser =
-    "if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534); }";
   const code = `
     const { createSessionStore } = require(${JSON.stringify(modulePath)});
     ${becomeOrdinaryUser}
@@ -163,9 +166,29 @@ test("in a directory that may only be read, reading works and writing gives one 
   expect([count, title]).toEqual([1, "Fix the bug"]);
   expect(refusals).toEqual([
     `storage-failed: cannot write ${pathOf("one")}: permission denied`,
-    "storage-failed: cannot lock session one: permission denied",
-    "storage-failed: cannot lock session one: permission denied",
+    `storage-failed: cannot lock session one in ${directory}: permission denied`,
+    `storage-failed: cannot lock session one in ${directory}: permission denied`,
   ]);
+});
+
+test("a lock that fails leaves no empty directory, and says how to work elsewhere", async () => {
+  mkdirSync(directory, { recursive: true });
+  for (const path of [root, join(root, "opta")]) chmodSync(path, 0o755);
+  chmodSync(directory, 0o777);
+  const modulePath = join(import.meta.dir, "../../src/store/session-file.ts");
+  // The side directory can be made, but nothing in it.
+  const code = `
+    const { createSessionStore } = require(${JSON.stringify(modulePath)});
+    ${becomeOrdinaryUser}
+    process.umask(0o777);
+    const store = createSessionStore({ directory: ${JSON.stringify(directory)} });
+    store.lock("one").catch(({ code, message, hint }) => console.log(JSON.stringify([code, message, hint])));`;
+  const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe" });
+  const [kind, message, hint] = JSON.parse(await new Response(child.stdout).text());
+  expect(kind).toBe("storage-failed");
+  expect(message).toBe(`cannot lock session one in ${directory}: permission denied`);
+  expect(hint).toStartWith("OPTA_CONFIG_DIR=DIR opta do");
+  expect(readdirSync(directory)).toEqual([]);
 });
 
 describe("corrupt files", () => {

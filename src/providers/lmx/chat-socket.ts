@@ -126,12 +126,11 @@ export function openChatSocket(options: {
   };
 }
 
-/** Whatever the code, a close before done is incomplete (row 9). */
+/** Whatever the code, a close before done is incomplete (row 9). 1006 stands for no close frame at all. */
 function closedHow(code: number, hasFrames: boolean): string {
+  const how = `${code === 1006 ? "broke" : "closed"} the connection (WebSocket code ${code})`;
   // Row 9: the server closes so when it cannot read the request: a defect on our side.
-  if (code === 1000 && !hasFrames)
-    return "closed the WebSocket (code 1000) without reading the request";
-  return `closed the WebSocket (code ${code})`;
+  return code === 1000 && !hasFrames ? `${how} without reading the request` : how;
 }
 
 function awaitHandshake(

@@ -219,15 +219,21 @@ async function chooseModel(
 async function nothingLoaded(access: ServerAccess, wanted?: string): Promise<OptaError> {
   const { server } = access.server;
   const onDisk = await fetchModelsOnDisk(access);
-  const match = wanted === undefined ? undefined : matchModel(onDisk, wanted);
-  const toLoad =
-    match?.kind === "one" ? match.item.modelId : (onDisk[0]?.modelId ?? wanted ?? "ID");
+  const [first] = onDisk;
+  if (first === undefined) {
+    return new OptaError(
+      "no-model-loaded",
+      `${server} has no model loaded, and names none that it could load`,
+      "load one on the server itself, then: opta models list",
+    );
+  }
+  const match = matchModel(onDisk, wanted ?? first.modelId);
+  const toLoad = match.kind === "one" ? match.item : first;
   const ids = onDisk.map((model) => model.modelId).join(", ");
-  const has = onDisk.length === 0 ? "and names none on its disk" : `on its disk: ${ids}`;
   return new OptaError(
     "no-model-loaded",
-    `${server} has no model loaded; ${has}`,
-    `opta models load ${toLoad}`,
+    `${server} has no model loaded; on its disk: ${ids}`,
+    `opta models load ${toLoad.modelId}`,
   );
 }
 

@@ -1,6 +1,6 @@
 // `opta status`: every candidate probed to its end, and what the chosen one says of itself.
 import type { ServerStatus } from "../../protocol/model.ts";
-import { nothingAnswers, type Candidate, type ProbeOutcome } from "../route.ts";
+import { nothingAnswers, otherServerHint, type Candidate, type ProbeOutcome } from "../route.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { isRecord } from "./http-errors.ts";
 import { ask, bytesOfGib, fetchLoadedModels, type ServerAccess } from "./models.ts";
@@ -20,7 +20,8 @@ export async function fetchStatus(options: {
   const words = outcomes.map((outcome) => (outcome.up ? describe(outcome.found) : outcome.reason));
   const chosen = outcomes.find((outcome) => outcome.up);
   if (chosen === undefined) {
-    throw nothingAnswers(candidates, (candidate) => words[candidates.indexOf(candidate)]!);
+    const reason = (candidate: Candidate) => words[candidates.indexOf(candidate)]!;
+    throw nothingAnswers(candidates, reason, otherServerHint);
   }
   const endpoint = chosen.found;
   const access = options.access(endpoint, signal);

@@ -149,10 +149,14 @@ describe("a conversation over WebSocket", () => {
 
 describe("row 9: a close without done is incomplete", () => {
   const closes: readonly (readonly [string, (socket: FakeSocket) => void, string])[] = [
-    ["1000", (socket) => void socket.close(1000), "1000"],
-    ["no code", (socket) => void socket.close(), "closed the WebSocket"],
+    ["1000", (socket) => void socket.close(1000), "closed the connection (WebSocket code 1000)"],
+    ["no code", (socket) => void socket.close(), "closed the connection"],
     ["1011", (socket) => void socket.close(1011), "1011"],
-    ["a broken connection", (socket) => void socket.terminate(), "1006"],
+    [
+      "a broken connection",
+      (socket) => void socket.terminate(),
+      "broke the connection (WebSocket code 1006)",
+    ],
   ];
   test.each(closes)("after text: %s", async (_name, close, words) => {
     const events = await answered((socket) => {

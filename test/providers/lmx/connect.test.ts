@@ -179,7 +179,9 @@ describe("connecting", () => {
       `127.0.0.1:${web.port} (answers HTTP, but is no model server (HTTP 200))`,
     );
     expect(error.message).toContain(`no-such-host.invalid:${port} (host name not found)`);
-    expect(error.hint).toContain("opta config set connection.host");
+    expect(error.hint).toBe(
+      "opta status   (another server, once: --device HOST, or for good: opta config set connection.host HOST)",
+    );
     silent.stop(true);
     garbage.stop(true);
     await web.stop(true);
@@ -274,6 +276,18 @@ describe("which model (rows 18, 19, 24)", () => {
     expect(error).toMatchObject({ code: "no-model-loaded", hint: "opta models load org/A" });
     const wanted = await failureOf(fake.provider().connect("b", neverAborted));
     expect(wanted).toMatchObject({ code: "no-model-loaded", hint: "opta models load org/B" });
+  });
+  test("none loaded and none on disk: no command that cannot work", async () => {
+    using fake = startFake({
+      routes: { "/admin/models": () => Response.json({ loaded: [], count: 0 }) },
+    });
+    for (const wanted of [undefined, "org/A"]) {
+      expect(await failureOf(fake.provider().connect(wanted, neverAborted))).toMatchObject({
+        code: "no-model-loaded",
+        message: `${fake.server} has no model loaded, and names none that it could load`,
+        hint: "load one on the server itself, then: opta models list",
+      });
+    }
   });
   test.each([notFound, forbidden, unauthorized])(
     "row 19: without /admin the list is /v1/models",
