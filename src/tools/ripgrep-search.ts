@@ -1,14 +1,15 @@
 // Searching with ripgrep. The user's pattern and paths never become flags, no configuration of ripgrep's is
 // read, and its own glob option is not used: a glob there overrides .gitignore. Nor is it told the path of the
 // root, which it would follow through a link that appeared since the path was judged (promises F4): it starts
-// inside a directory, and reads a single file from its stdin. What is swapped below the root while it runs is
-// its own business.
+// inside a directory, and reads a single file from its stdin; and what it reports from below a directory is
+// checked in place (found-in-place.ts).
 import { closeSync, lstatSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { sendSignal } from "../base/process-tree.ts";
 import { errnoOf } from "../base/storage-error.ts";
 import { fromNameBytes } from "./byte-name.ts";
 import { openFile } from "./file-content.ts";
+import { createPlaceCheck } from "./found-in-place.ts";
 import type { Found, SearchRequest } from "./search-request.ts";
 import { createGlobFilter } from "./file-glob.ts";
 import { lineShownChars } from "./search-limits.ts";
@@ -32,11 +33,17 @@ export async function* searchWithRipgrep(
   const isDirectory = lstatSync(root, { throwIfNoEntry: false })?.isDirectory() === true;
   const file = isDirectory ? undefined : openFile({ path: root, shown: showPath(root, workspace) });
   const isWanted = glob === undefined ? () => true : createGlobFilter(glob, request);
+  const check = createPlaceCheck();
   const toFound = ({ name, line }: RipgrepRecord): readonly Found[] => {
     const { text, isUtf8 } = fromNameBytes(name);
     const path = isDirectory ? resolve(root, text) : root;
     if (!isWanted(path)) return [];
-    const found = { path: showPath(path, workspace), ...(line === undefined ? {} : { line }) };
+    if (isDirectory) {
+      const place = { directory: dirname(path), name: baseName(name) };
+      const isThere = line ? check.hasText(place, line.bytes) : check.hasFile(place);
+      if (!isThere) return [];
+    }
+    const found = { path: showPath(path, workspace), ...(line && { line: toLine(line) }) };
     return [isUtf8 || !isDirectory ? found : { ...found, hasByteName: true }];
   };
   try {
@@ -47,6 +54,7 @@ export async function* searchWithRipgrep(
       yield toFound({ name: Buffer.from(root) });
     }
   } finally {
+    check.close();
     if (file !== undefined) closeSync(file);
   }
 }
@@ -157,12 +165,20 @@ function typeFilter(glob: string | undefined): string[] {
   return [`--type-add=optaglob:${name}`, "--type=optaglob"];
 }
 
-const [nul, lineFeed] = [0, 10];
+const [nul, lineFeed, slash] = [0, 10, 47];
 
 interface RipgrepRecord {
   /** As ripgrep names the file: below its working directory. */
   readonly name: Uint8Array;
-  readonly line?: NonNullable<Found["line"]>;
+  readonly line?: RecordLine;
+}
+
+interface RecordLine {
+  readonly number: number;
+  /** As they are in the file. */
+  readonly bytes: Buffer;
+  /** What ripgrep says of the rest of a long line. */
+  readonly omission: string;
 }
 
 /** `name NUL number:line LF`, or for listed files `name NUL`. */
@@ -185,7 +201,7 @@ async function* readRecords(
       batch.push(
         isList
           ? { name }
-          : { name: afterNotes(name), line: toLine(bytes.subarray(nameEnd + 1, end)) },
+          : { name: afterNotes(name), line: readLine(bytes.subarray(nameEnd + 1, end)) },
       );
       start = end + 1;
     }
@@ -205,8 +221,20 @@ function afterNotes(name: Buffer): Buffer {
   return notes === null ? name : name.subarray(notes[0].length);
 }
 
-function toLine(record: Buffer): NonNullable<Found["line"]> {
-  const text = record.toString();
-  const colon = text.indexOf(":");
-  return { number: Number(text.slice(0, colon)), text: text.slice(colon + 1).replace(/\r$/, "") };
+function readLine(record: Buffer): RecordLine {
+  const colon = record.indexOf(":");
+  const number = Number(record.subarray(0, colon).toString());
+  const shown = record.subarray(colon + 1);
+  const end = record.length > lineShownChars ? shown.lastIndexOf(" [... ") : -1;
+  return end === -1
+    ? { number, bytes: shown, omission: "" }
+    : { number, bytes: shown.subarray(0, end), omission: shown.subarray(end).toString() };
+}
+
+function toLine({ number, bytes, omission }: RecordLine): NonNullable<Found["line"]> {
+  return { number, text: bytes.toString().replace(/\r$/, "") + omission };
+}
+
+function baseName(path: Uint8Array): Uint8Array {
+  return path.subarray(path.lastIndexOf(slash) + 1);
 }

@@ -1,10 +1,11 @@
 // The pure Bun search, for a machine without any ripgrep. It runs as a worker of its own because a regular
 // expression can backtrack for ever: whoever asked terminates the worker. An extra entry point of the build.
-import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, lstatSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
-import { type HeldDirectory, holdDirectory } from "../base/held-directory.ts";
+import type { HeldDirectory } from "../base/held-directory.ts";
 import { errnoOf } from "../base/storage-error.ts";
 import { type DirectoryEntry, readEntries } from "./directory-entries.ts";
+import { holdInPlace, openInPlace } from "./found-in-place.ts";
 import type { Found, SearchRequest } from "./search-request.ts";
 import { createGlobFilter } from "./file-glob.ts";
 import { createIgnoreRules, type IgnoreRules } from "./ignore-rules.ts";
@@ -67,7 +68,7 @@ async function* walk({ root, workspace, hidden }: SearchRequest): AsyncGenerator
       if (await rules.isIgnored(relative(root, full), entry.stat.isDirectory())) continue;
       if (entry.stat.isFile()) yield { path: full, entry };
       if (!entry.stat.isDirectory() || !entry.isUtf8) continue;
-      const inner = holdExpected(full);
+      const inner = holdInPlace(full);
       if (inner === undefined) continue;
       try {
         yield* below(full, inner);
@@ -76,8 +77,8 @@ async function* walk({ root, workspace, hidden }: SearchRequest): AsyncGenerator
       }
     }
   }
-  const directory = holdExpected(root);
-  const parent = directory ?? holdExpected(dirname(root));
+  const directory = holdInPlace(root);
+  const parent = directory ?? holdInPlace(dirname(root));
   if (parent === undefined) throw movedError(root);
   try {
     if (directory !== undefined) return yield* below(root, directory);
@@ -92,18 +93,6 @@ async function* walk({ root, workspace, hidden }: SearchRequest): AsyncGenerator
 
 const movedError = (root: string) =>
   new Error(`${root} was moved or replaced by a link just now, or cannot be read`);
-
-/** Undefined for what is no directory, cannot be read, or is not at its path any more. */
-function holdExpected(path: string): HeldDirectory | undefined {
-  try {
-    const directory = holdDirectory(path);
-    if (directory.currentPath() === path) return directory;
-    directory.close();
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-  }
-  return undefined;
-}
 
 /** A root that is itself ignored was asked for by name: then only what is said below it counts, as in ripgrep. */
 async function rulesFor(root: string, workspace: string): Promise<IgnoreRules> {
@@ -138,18 +127,17 @@ function matches(entry: DirectoryEntry, file: Found, expression: RegExp): Found[
 
 /** Undefined for what is binary, too large or unreadable, or no file any more. */
 function readText({ path }: DirectoryEntry): string | undefined {
-  let file: number | undefined;
+  const file = openInPlace(path);
+  if (file === undefined) return undefined;
   try {
-    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    const stat = fstatSync(file);
-    if (!stat.isFile() || stat.size > searchedFileBytes) return undefined;
+    if (fstatSync(file).size > searchedFileBytes) return undefined;
     const bytes = readFileSync(file);
     return bytes.includes(0) ? undefined : bytes.toString("utf8").replace(/\n$/, "");
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     return undefined;
   } finally {
-    if (file !== undefined) closeSync(file);
+    closeSync(file);
   }
 }
 

@@ -310,6 +310,7 @@ test("a cancel ends ripgrep, keeps what it found, and leaves nothing running eve
   const seconds = uniqueSleep();
   const script = `#!/bin/sh\nprintf 'a.txt\\0001:hit\\n'\nsleep ${seconds}\nexit 0\n`;
   mkdirSync(join(directory, "wrapped"));
+  writeFileSync(join(workspace, "a.txt"), "hit\n");
   writeFileSync(join(directory, "wrapped/rg"), script, { mode: 0o755 });
   const controller = new AbortController();
   const tool = createSearchFilesTool({
@@ -322,6 +323,77 @@ test("a cancel ends ripgrep, keeps what it found, and leaves nothing running eve
   controller.abort();
   expect(await running).toEqual({ ok: true, text: "a.txt:1:hit\n(cancelled)" });
   expect(await runningWith(`sleep ${seconds}`)).toEqual([]);
+});
+
+test("what ripgrep read through a directory swapped for a link meanwhile is not shown", async () => {
+  // As if `outside` had stood in the place of `swapped` for a moment.
+  const script =
+    "#!/bin/sh\nprintf './swapped/secret.txt\\0001:needle outside\\n./swapped/mine.txt\\0001:needle mine\\n'\n";
+  const list =
+    "#!/bin/sh\nprintf './swapped/secret.txt\\000./swapped/mine.txt\\000./link/secret.txt\\000'\n";
+  mkdirSync(join(directory, "swapping"));
+  mkdirSync(join(workspace, "swapped"));
+  writeFileSync(join(workspace, "swapped/mine.txt"), "needle mine\n");
+  const options = {
+    toolPath: join(directory, "swapping"),
+    cacheDirectory: "/dev/null/none",
+    environment: {},
+  };
+  const context = contextWith(new AbortController().signal);
+  const rg = join(directory, "swapping/rg");
+  try {
+    writeFileSync(rg, script, { mode: 0o755 });
+    const search = createSearchFilesTool(options);
+    expect((await runJudged(search, { pattern: "needle" }, context)).text).toBe(
+      "swapped/mine.txt:1:needle mine",
+    );
+    writeFileSync(rg, list);
+    const find = createFindFilesTool(options);
+    expect((await runJudged(find, { pattern: "*.txt" }, context)).text).toBe("swapped/mine.txt");
+    writeFileSync(join(workspace, "swapped/secret.txt"), "other\n");
+    writeFileSync(rg, script);
+    expect((await runJudged(search, { pattern: "needle" }, context)).text).toBe(
+      "swapped/mine.txt:1:needle mine",
+    );
+  } finally {
+    rmSync(join(workspace, "swapped"), { recursive: true });
+  }
+});
+
+test("ripgrep's matches are shown in files of any size, in long lines and in UTF-16", async () => {
+  const place = join(directory, "shapes");
+  mkdirSync(place);
+  writeFileSync(
+    join(place, "big.txt"),
+    `${"x".repeat(99)}\n`.repeat(9_000) + "needle big\n".repeat(3),
+  );
+  writeFileSync(join(place, "long.txt"), `needle ${"y".repeat(900_000)}\nneedle after\n\n`);
+  for (const [name, isLittle] of [
+    ["le.txt", true],
+    ["be.txt", false],
+  ] as const) {
+    const text = Buffer.from(`\uFEFFfirst\r\nneedle é ${name}\r\n`, "utf16le");
+    writeFileSync(join(place, name), isLittle ? text : text.swap16());
+  }
+  const tool = createSearchFilesTool({
+    toolPath: dirname(rgPath),
+    cacheDirectory: "/dev/null/none",
+    environment: {},
+  });
+  const context = contextWith(new AbortController().signal);
+  const { text } = await runJudged(tool, { pattern: "needle|^$", path: place }, context);
+  const lines = text.split("\n").map((line) => line.slice(place.length + 1));
+  expect(lines.map((line) => line.slice(0, 60).trim())).toEqual([
+    "be.txt:2:needle é be.txt",
+    "big.txt:9001:needle big",
+    "big.txt:9002:needle big",
+    "big.txt:9003:needle big",
+    "le.txt:2:needle é le.txt",
+    `long.txt:1:needle ${"y".repeat(42)}`,
+    "long.txt:2:needle after",
+    "long.txt:3:",
+  ]);
+  expect(lines[5]).toEndWith("[... omitted end of long line]");
 });
 
 test("an rg that does not run is told, not taken for finding nothing", async () => {
