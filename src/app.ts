@@ -1,5 +1,6 @@
 // The composition root: the one place that knows every part and puts the engine together.
 import { join } from "node:path";
+import { resolveLinks } from "./base/resolve-links.ts";
 import type { Config } from "./config/schema.ts";
 import type { Environment } from "./config/environment.ts";
 import { createEngine, type Engine } from "./engine/engine.ts";
@@ -32,7 +33,9 @@ export function createApp(options: AppOptions): Engine {
     model: config.model.default,
     permissions: config.permissions,
     maxSteps: config.limits.maxSteps,
-    home: environment.home,
+    // The policy compares them with paths whose links are resolved.
+    home: resolveLinks(environment.home),
+    settingsDirectory: resolveLinks(directory),
     platform: process.platform,
     now: () => new Date(),
   });

@@ -22,6 +22,8 @@ const context: ToolContext = {
   callId: "1",
   files: new Map(),
   effects: [],
+  mayRead: () => true,
+  mayList: () => true,
   signal: new AbortController().signal,
 };
 const outcome = await between(() => perform());

@@ -4,7 +4,9 @@
 // rather too little. It knows no rules. Analysis is for good questions; only a sandbox is a boundary.
 import { forEachChild, parse } from "unbash";
 import type { Assignment, Command, SyntaxNode, Word, WordPart } from "unbash";
+import { hidesCommands, readsCode } from "./code-arguments.ts";
 import { isShell, isWrapper } from "./command-wrappers.ts";
+import { evaluatesText, quotesSubstitution } from "./latent-code.ts";
 import { simpleCommandArgv } from "./simple-command.ts";
 
 /** Words of a command; undefined: known only when it runs (an expansion, a glob). */
@@ -26,28 +28,42 @@ const maxDepth = 8;
 /** Words of a wrapper's call at which a command may begin. */
 const maxWrapperWords = 256;
 
+/** What the parts of a line, and the shell text in it, add up to. */
+interface Findings {
+  readonly commands: CommandWords[];
+  /** A substitution in quotes, and something that evaluates text: together they may run it (latent-code.ts). */
+  quotesSubstitution: boolean;
+  evaluatesText: boolean;
+}
+
 /** Analyses a line for `/bin/bash -c`. Pure; never throws. */
 export function analyseCommand(line: string): CommandAnalysis {
-  const commands: CommandWords[] = [];
-  const complete = collectFromLine(line, commands, maxDepth);
-  return { simpleArgv: simpleCommandArgv(line), commands, complete };
+  const found: Findings = { commands: [], quotesSubstitution: false, evaluatesText: false };
+  const isRead = collectFromLine(line, found, maxDepth);
+  const complete = isRead && !(found.quotesSubstitution && found.evaluatesText);
+  return { simpleArgv: simpleCommandArgv(line), commands: found.commands, complete };
 }
 
 /** Adds the commands of `line`; false when some may be missing. */
-function collectFromLine(line: string, commands: CommandWords[], depth: number): boolean {
+function collectFromLine(line: string, found: Findings, depth: number): boolean {
   if (line.length > maxAnalysedChars || depth === 0) return false;
   let complete = true;
-  const visit = (node: SyntaxNode): void => {
+  const visit = (node: SyntaxNode, isShellText: boolean): void => {
     if (node.type === "Script" && "errors" in node && (node.errors?.length ?? 0) > 0) {
       complete = false;
     }
     if (node.type === "Word" && hidesSubstitution(node)) complete = false;
     if (isUncertain(node)) complete = false;
-    if (node.type === "Command" && !collectCommand(node, commands, depth)) complete = false;
-    forEachChild(node, visit);
+    if (!isShellText && quotesSubstitution(node)) found.quotesSubstitution = true;
+    if (evaluatesText(node)) found.evaluatesText = true;
+    if (node.type === "Command" && !collectCommand(node, found, depth)) complete = false;
+    const shellText = node.type === "Command" && startsShell(node) ? node.args : [];
+    forEachChild(node, (child) =>
+      visit(child, isShellText || shellText.some((arg) => arg === child)),
+    );
   };
   try {
-    visit(parse(line));
+    visit(parse(line), false);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return false; // nested deeper than the stack
@@ -55,35 +71,53 @@ function collectFromLine(line: string, commands: CommandWords[], depth: number):
   return complete;
 }
 
-function collectCommand(command: Command, commands: CommandWords[], depth: number): boolean {
+/** A shell reads its arguments as shell text, where nothing of them is quoted any more. */
+function startsShell({ name, args }: Command): boolean {
+  return (
+    name !== undefined && isWrapper(name.value) && wordTexts([name, ...args]).some(isShellWord)
+  );
+}
+
+function isShellWord(word: string | undefined): boolean {
+  return word !== undefined && isShell(word);
+}
+
+function collectCommand(command: Command, found: Findings, depth: number): boolean {
   if (command.name === undefined) return true;
   const words = wordTexts([command.name, ...command.args]);
-  commands.push(words);
+  found.commands.push(words);
   const name = words[0];
-  if (name === undefined || !isWrapper(name)) return true;
-  let complete = collectWrapped(words, commands, depth);
+  if (name === undefined) return true;
+  let complete = !hidesCommands(words);
+  if (!isWrapper(name)) return complete;
+  if (!collectWrapped(words, found, depth)) complete = false;
   const hereText = command.redirects.some(
     ({ type }) => type === "HereDoc" || type === "HereString",
   );
-  const readsInput = hereText || words.slice(1).every((word) => word?.startsWith("-") === true);
-  if (isShell(name) && readsInput) complete = false;
+  if (isShell(name) && (hereText || readsCode(words))) complete = false;
   return complete;
 }
 
 /** What a wrapper starts: a command may begin at any of its words, and any word may be shell text. */
-function collectWrapped(words: CommandWords, commands: CommandWords[], depth: number): boolean {
-  const throughShell = words.some((word) => word !== undefined && isShell(word));
+function collectWrapped(words: CommandWords, found: Findings, depth: number): boolean {
+  const throughShell = words.some(isShellWord);
+  const inner = throughShell
+    ? found
+    : { commands: found.commands, quotesSubstitution: false, evaluatesText: false };
   let complete = words.length <= maxWrapperWords;
-  if (throughShell && !collectFromLine(words.slice(1).join(" "), commands, depth - 1)) {
+  if (throughShell && !collectFromLine(words.slice(1).join(" "), inner, depth - 1)) {
     complete = false; // eval and ssh join their words to one line
   }
   for (let index = 1; index < Math.min(words.length, maxWrapperWords); index += 1) {
-    commands.push(words.slice(index));
+    const command = words.slice(index);
+    found.commands.push(command);
+    // As an argument `.` is a directory.
+    if (command[0] !== "." && hidesCommands(command)) complete = false;
     const word = words[index];
     if (word === undefined) {
       if (throughShell) complete = false;
     } else if (/[^\w./:,@%+=^-]/.test(word)) {
-      const known = collectFromLine(word, commands, depth - 1);
+      const known = collectFromLine(word, inner, depth - 1);
       if (throughShell && !known) complete = false;
     }
   }

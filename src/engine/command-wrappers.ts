@@ -4,7 +4,9 @@
 
 /** Their arguments are lines of shell text. */
 const shells = new Set(
-  "bash sh dash zsh ksh fish ash rbash eval trap su ssh watch parallel script".split(" "),
+  "bash sh dash zsh ksh csh tcsh fish ash rbash pwsh nu eval trap su sg ssh watch parallel script".split(
+    " ",
+  ),
 );
 
 /** Their arguments name a program, or are a program in another language. */
@@ -14,14 +16,18 @@ const launchers = new Set(
     "ruby node nodejs bun bunx deno npx pnpx uvx php lua tclsh time timeout nohup nice ionice chrt taskset setsid " +
     "stdbuf unbuffer expect tmux screen busybox toybox chroot unshare nsenter setpriv runuser flock strace gdb " +
     "open osascript launchctl systemd-run caffeinate arch enable alias hash mapfile readarray complete " +
-    "compgen bind fc let"
+    "compgen bind fc let fakeroot pkexec setarch linux bwrap firejail ld.so"
   ).split(" "),
 );
 
-/** The last part of a program's path, without a version behind it: /usr/bin/python3.12 -> python. */
+/**
+ * The last part of a program's path, without a version or word size behind it: /usr/bin/python3.12 -> python,
+ * linux64 -> linux; the dynamic loader of any machine is ld.so.
+ */
 export function programName(word: string): string {
   const name = word.slice(word.lastIndexOf("/") + 1);
-  return name.replace(/[\d.]+$/, "") || name;
+  const plain = name.replace(/[\d.]+$/, "") || name;
+  return /^ld-[\w-]+\.so$/.test(plain) ? "ld.so" : plain;
 }
 
 /** True for a program whose arguments decide what really runs. */

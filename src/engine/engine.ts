@@ -4,11 +4,12 @@ import { stat, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { createId } from "../base/ids.ts";
 import { orAborted } from "../base/or-aborted.ts";
+import { resolveLinks } from "../base/resolve-links.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
 import type { Message } from "../protocol/message.ts";
 import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
-import type { Effect, PermissionMode, PermissionRule, Verdict } from "../protocol/permission.ts";
+import type { Effect, PermissionMode, PermissionRule } from "../protocol/permission.ts";
 import { titleFromPrompt } from "../protocol/session.ts";
 import { spokenText, userMessageText } from "../protocol/turn-facts.ts";
 import type { Provider, ResolvedModel } from "../providers/provider.ts";
@@ -16,7 +17,8 @@ import type { SessionStore } from "../store/session-store.ts";
 import type { Tool } from "../tools/tool.ts";
 import { createEventLog } from "./event-log.ts";
 import { completeHistory } from "./message-history.ts";
-import { judge } from "./permission-policy.ts";
+import { createPathMatcher } from "./path-globs.ts";
+import { createReadScope, judge, type JudgedCall } from "./permission-policy.ts";
 import { createSession, newSessionFile, type Session, type Turn } from "./session.ts";
 import { systemMessageText } from "./system-prompt.ts";
 import { toToolSchemas } from "./tool-schemas.ts";
@@ -37,7 +39,10 @@ export interface EngineOptions {
   };
   /** Model requests of one turn. */
   readonly maxSteps: number;
+  /** Absolute, symbolic links resolved; so is settingsDirectory. */
   readonly home: string;
+  /** opta's own directory. */
+  readonly settingsDirectory: string;
   readonly platform: string;
   readonly now: () => Date;
 }
@@ -95,20 +100,26 @@ export function createEngine(options: EngineOptions): Engine {
     );
   }
 
-  function judgeWith(context: {
+  function policyFor(context: {
     readonly workspace: string;
     readonly mode: PermissionMode;
     readonly sessionRules: readonly PermissionRule[];
     readonly readableDirectories: readonly string[];
-  }) {
-    return (tool: string, effects: readonly Effect[]): Verdict =>
-      judge({
-        tool,
-        effects,
-        rules: options.permissions.rules,
-        home: options.home,
-        ...context,
-      });
+  }): Pick<TurnContext, "judge" | "readScope"> {
+    const { home, settingsDirectory } = options;
+    const matchesPath = createPathMatcher({ workspace: context.workspace, home, resolveLinks });
+    const callOf = (tool: string, effects: readonly Effect[]): JudgedCall => ({
+      tool,
+      effects,
+      rules: options.permissions.rules,
+      matchesPath,
+      settingsDirectory,
+      ...context,
+    });
+    return {
+      judge: (tool, effects) => judge(callOf(tool, effects)),
+      readScope: (tool, effects) => createReadScope(callOf(tool, effects)),
+    };
   }
 
   async function turnContext(
@@ -128,7 +139,8 @@ export function createEngine(options: EngineOptions): Engine {
       outputDirectory,
       maxSteps: params.overrides?.maxSteps ?? options.maxSteps,
       signal: turn.abort.signal,
-      judge: judgeWith({
+      settingsDirectory: options.settingsDirectory,
+      ...policyFor({
         workspace,
         mode: permissionModeOf(params, options.permissions.mode),
         sessionRules: session.rules,
@@ -163,17 +175,32 @@ export function createEngine(options: EngineOptions): Engine {
     const wanted = params.overrides?.model ?? (file.model || options.model);
     if (file.title === "") file.title = titleFromPrompt(params.content);
     const position = session.enqueue(turn, async () => {
-      await runTurn(turn, await turnContext(session, turn, params), {
+      const context = await turnContext(session, turn, params);
+      await runTurn(turn, context, {
         connect: (signal) => connect(wanted, signal),
-        systemMessage: async () => ({
-          role: "system",
-          content: systemMessageText(await readProjectInstructions(workspace)),
-        }),
+        systemMessage: () => systemMessage(context),
         userMessage: () => userMessage(params.content, workspace),
       });
     });
     session.emit("turn.queued", { ...writer, queueSize: position, position });
     return { turnId: turn.turnId, queued: position - 1 };
+  }
+
+  /** The prompt and the project's instructions, which are read like any file: only when the policy allows it. */
+  async function systemMessage(context: TurnContext): Promise<Message> {
+    const instructions = await readProjectInstructions(context.workspace, (path) => {
+      const verdict = context.judge("read_file", [{ kind: "read", path }]);
+      return verdict.decision === "allow" ? undefined : verdict.reason;
+    });
+    for (const { name, reason } of instructions.leftOut) {
+      context.session.emit("turn.progress", {
+        turnId: context.turnId,
+        phase: "preparing",
+        message: `${name} was left out of the instructions: ${reason}`,
+        provider: provider.id,
+      });
+    }
+    return { role: "system", content: systemMessageText(instructions.found) };
   }
 
   async function userMessage(content: string, workspace: string): Promise<Message> {
@@ -266,12 +293,12 @@ export function createEngine(options: EngineOptions): Engine {
         const issue = args.error.issues[0];
         throw new OptaError("usage", `${params.tool}: ${issue?.path.join(".")}: ${issue?.message}`);
       }
-      return judgeWith({
+      return policyFor({
         workspace,
         mode: params.mode ?? options.permissions.mode,
         sessionRules: [],
         readableDirectories: [],
-      })(tool.name, await tool.effects(args.data, workspace));
+      }).judge(tool.name, await tool.effects(args.data, workspace));
     },
     "lmx.status": (_params, signal) => provider.status(signal),
     "lmx.models": (_params, signal) => provider.models(signal),

@@ -1,33 +1,26 @@
 // Whether one rule speaks about one effect. Three answers, because a command line can hide what it runs:
 // yes, no, and maybe (counts as "ask" for deny and ask rules, as "no" for allow rules). Deny and ask rules
 // match generously (letter case, a program's folder, commands inside lines), allow rules to the letter.
-import { posix } from "node:path";
-import picomatch from "picomatch";
 import type { Effect, PermissionRule } from "../protocol/permission.ts";
 import { analyseCommand } from "./command-analysis.ts";
 import type { CommandAnalysis, CommandWords } from "./command-analysis.ts";
 import { isWrapper, programName } from "./command-wrappers.ts";
+import type { MatchPath } from "./path-globs.ts";
 
 export type Match = "yes" | "no" | "maybe";
-
-export interface Places {
-  /** Absolute, symbolic links resolved. */
-  readonly workspace: string;
-  readonly home: string;
-}
 
 /** Fields that are absent match everything; `path`, `command`/`prefix`, `host` only their kind of effect. */
 export function matchRule(
   rule: PermissionRule,
   call: { readonly tool: string; readonly effect: Effect },
-  places: Places,
+  matchesPath: MatchPath,
 ): Match {
   if (rule.tool !== undefined && rule.tool !== call.tool) return "no";
   const { effect } = call;
   const strict = rule.decision === "allow";
   if (rule.path !== undefined) {
     if (effect.kind !== "read" && effect.kind !== "write" && effect.kind !== "delete") return "no";
-    if (!matchesPath(rule.path, effect.path, { ...places, ignoreCase: !strict })) return "no";
+    if (!matchesPath({ decision: rule.decision, path: rule.path }, effect.path)) return "no";
   }
   if (rule.host !== undefined) {
     if (effect.kind !== "network" || !matchesHost(rule.host, effect.host)) return "no";
@@ -35,33 +28,6 @@ export function matchRule(
   if (rule.command === undefined && rule.prefix === undefined) return "yes";
   if (effect.kind !== "exec") return "no";
   return strict ? matchAllowed(rule, effect.command) : matchRefused(rule, effect.command);
-}
-
-/**
- * A path glob of a rule against a resolved absolute path. Relative globs start in the workspace and match
- * only inside it, unless they begin with `../`.
- */
-function matchesPath(
-  glob: string,
-  path: string,
-  options: Places & { readonly ignoreCase: boolean },
-): boolean {
-  const folder = options.workspace === "/" ? "" : options.workspace;
-  let pattern = glob.endsWith("/") && glob !== "/" ? `${glob}**` : glob;
-  if (pattern === "~" || pattern.startsWith("~/"))
-    pattern = escapeGlob(options.home) + pattern.slice(1);
-  if (!pattern.startsWith("/")) {
-    if (pattern === "**" && path === options.workspace) return true;
-    pattern = posix.normalize(`${escapeGlob(folder)}/${pattern}`);
-  }
-  if (pattern === escapeGlob(path)) return true; // also where picomatch misreads runs of backslashes
-  const flags = options.ignoreCase ? "si" : "s";
-  return picomatch(pattern, { dot: true, nonegate: true, flags })(posix.normalize(path));
-}
-
-/** A path as a glob that matches nothing else. */
-export function escapeGlob(path: string): string {
-  return path.replace(/[\\*?[\]{}()!+@|$^#,"']/g, "\\$&");
 }
 
 /** `host` or `host:port`; a rule without a port covers every port. */
@@ -82,14 +48,14 @@ function matchAllowed(rule: PermissionRule, command: string): Match {
 
 function prefixCovers(prefix: readonly string[], argv: readonly string[]): boolean {
   if (!prefix.every((word, index) => argv[index] === word)) return false;
-  const [program = "", next = ""] = argv;
+  const [program = ""] = argv;
   const wrapper = isWrapper(program);
   // BUN_BE_BUN=1 turns our own executable into an interpreter, and `opta do` starts an agent.
   const started = wrapper ? argv : [program];
   if (started.some((word) => programName(word) === "opta")) return false;
-  if (prefix.length > 1) return true;
-  // `git -c alias.x='!cmd' x` runs anything: options before the subcommand need a rule that names them.
-  return !wrapper && !(programName(program) === "git" && next.startsWith("-"));
+  // git runs anything too (`-c alias.x='!cmd' x`, `bisect run`, `submodule foreach`), but only by a few of its
+  // subcommands: a rule has to name one.
+  return prefix.length > 1 || (!wrapper && programName(program) !== "git");
 }
 
 /** Deny and ask: the line, or any command in it, wherever it hides. */

@@ -1,11 +1,12 @@
 // The permission policy: may this call run, must someone be asked, or not at all? One pure function over what
 // the tool declared, the user's rules, this session's answers and the mode; the only place that decides.
 // It touches no disk: effects arrive with every symbolic link resolved.
-import { posix } from "node:path";
 import { assertNever } from "../base/assert-never.ts";
 import type { Effect, PermissionMode, PermissionRule, Verdict } from "../protocol/permission.ts";
 import { isSecretPath } from "../protocol/secret-files.ts";
-import { escapeGlob, matchRule } from "./permission-match.ts";
+import { escapeGlob, isInside } from "./path-globs.ts";
+import type { MatchPath } from "./path-globs.ts";
+import { matchRule } from "./permission-match.ts";
 import type { Match } from "./permission-match.ts";
 import {
   describeEffect,
@@ -24,11 +25,22 @@ export interface JudgedCall {
   readonly rules: readonly PermissionRule[];
   /** What "always for this session" added (alwaysRuleFor). */
   readonly sessionRules: readonly PermissionRule[];
-  /** Absolute, symbolic links resolved; so are home and readableDirectories. */
+  /** What the globs of the rules cover, links in them resolved (path-globs.ts). */
+  readonly matchesPath: MatchPath;
+  /** Absolute, symbolic links resolved; so are settingsDirectory and readableDirectories. */
   readonly workspace: string;
-  readonly home: string;
+  /** Where opta itself keeps its settings and sessions, under whatever name: a write there lifts every rule. */
+  readonly settingsDirectory: string;
   /** Directories outside the workspace that may be read like it: the session's own output. */
   readonly readableDirectories: readonly string[];
+}
+
+/** What a tool that was permitted to read a directory may show of what is below it. */
+export interface ReadScope {
+  /** True when the content of this file may be shown. The path is absolute, links resolved. */
+  mayRead(path: string): boolean;
+  /** True when the name may be shown: unless a rule of the user is about it. */
+  mayList(path: string): boolean;
 }
 
 type PathEffect = Extract<Effect, { path: string }>;
@@ -45,20 +57,49 @@ export function judge(call: JudgedCall): Verdict {
 }
 
 /**
+ * What the permission for `call` covers below the directories that it reads: what is allowed by itself, and what
+ * would ask for the very reason for which the call was asked about, because that question has been answered.
+ */
+export function createReadScope(call: JudgedCall): ReadScope {
+  const roots = call.effects.filter(({ kind }) => kind === "read");
+  // A rule that allows the root answers for the mode too.
+  const answered = new Set(
+    roots.flatMap((root) => [judgeEffect(root, call).rule, judgeByMode(root, call).rule]),
+  );
+  const isGranted = ({ decision, rule }: Verdict) =>
+    decision === "allow" || (decision === "ask" && answered.has(rule));
+  const ruledAs = (path: string) => judgeByRules({ kind: "read", path }, call);
+  return {
+    mayRead: (path) => {
+      const ruled = ruledAs(path);
+      if (ruled?.decision === "allow") return true;
+      // A yes to what a rule asks about is none to the secrets there.
+      const byMode = judgeByMode({ kind: "read", path }, call);
+      return (ruled === undefined || isGranted(ruled)) && isGranted(byMode);
+    },
+    mayList: (path) => {
+      const ruled = ruledAs(path);
+      return ruled === undefined || isGranted(ruled);
+    },
+  };
+}
+
+/**
  * What "always for this session" adds: for commands that very line, for the network that host, for files this
  * tool everywhere in the workspace; outside it and for protected files only that file.
  */
 export function alwaysRuleFor(
   tool: string,
   effects: readonly Effect[],
-  workspace: string,
+  places: Pick<JudgedCall, "workspace" | "settingsDirectory">,
 ): readonly PermissionRule[] {
+  const { workspace } = places;
   const rules = effects.flatMap((effect): readonly PermissionRule[] => {
     switch (effect.kind) {
       case "read":
       case "write":
       case "delete": {
-        const whole = isInside(effect.path, workspace) && !isProtectedPath(effect.path);
+        const whole = isInside(effect.path, workspace) && !isProtected(effect.path, places);
         const path = whole ? "**" : exactGlob(effect.path, workspace);
         return [{ decision: "allow", tool, path }];
       }
@@ -160,7 +201,7 @@ function judgeByRules(effect: Effect, call: JudgedCall): Verdict | undefined {
       decision: "ask",
       rule: unclear.name,
       reason: `${subject} needs approval: it may run what this rule is about, and that shows only when it runs.`,
-      remedy: remedyByRule(wantedRule(effect, call), call.rules),
+      remedy: remedyByRule(wantedRule(effect, call)),
     };
   }
   const allowed = exact ?? first("allow");
@@ -171,12 +212,12 @@ function judgeByRules(effect: Effect, call: JudgedCall): Verdict | undefined {
 function matchingRules(effect: Effect, call: JudgedCall): readonly MatchedRule[] {
   const found: MatchedRule[] = [];
   for (const [index, rule] of call.rules.entries()) {
-    const match = matchRule(rule, { tool: call.tool, effect }, call);
+    const match = matchRule(rule, { tool: call.tool, effect }, call.matchesPath);
     if (match === "no") continue;
     found.push({ rule, name: `rule ${index + 1}: ${describeRule(rule)}`, match });
   }
   for (const rule of call.sessionRules) {
-    const match = matchRule(rule, { tool: call.tool, effect }, call);
+    const match = matchRule(rule, { tool: call.tool, effect }, call.matchesPath);
     if (match === "no" || !sessionRuleCovers(rule, effect, call)) continue;
     found.push({ rule, name: describeSessionRule(rule), match });
   }
@@ -186,7 +227,7 @@ function matchingRules(effect: Effect, call: JudgedCall): readonly MatchedRule[]
 /** "Always" for some file of the workspace was never said of its secrets. */
 function sessionRuleCovers(rule: PermissionRule, effect: Effect, call: JudgedCall): boolean {
   if (!isPathEffect(effect) || rule.decision !== "allow") return true;
-  return !isProtectedPath(effect.path) || rule.path === exactGlob(effect.path, call.workspace);
+  return !isProtected(effect.path, call) || rule.path === exactGlob(effect.path, call.workspace);
 }
 
 function judgeByMode(effect: Effect, call: JudgedCall): Verdict {
@@ -202,7 +243,7 @@ function judgeByMode(effect: Effect, call: JudgedCall): Verdict {
     decision: "ask",
     rule: rule(what),
     reason: `${subject} needs approval${because === undefined ? "" : `: ${because}`}.`,
-    remedy: remedyByRule(wantedRule(effect, call), call.rules),
+    remedy: remedyByRule(wantedRule(effect, call)),
   });
 
   if (effect.kind === "question") {
@@ -218,19 +259,21 @@ function judgeByMode(effect: Effect, call: JudgedCall): Verdict {
   if (effect.kind === "network") return ask("network access asks");
 
   const inWorkspace = isInside(effect.path, call.workspace);
+  const isOutput =
+    effect.kind === "read" && call.readableDirectories.some((dir) => isInside(effect.path, dir));
+  if (isSecretPath(effect.path)) return ask("secret files ask", "it usually holds secrets");
+  if (isInside(effect.path, call.settingsDirectory) && !isOutput) {
+    return ask("settings of opta ask", "opta keeps its settings and sessions there");
+  }
+  if (!inWorkspace && !isOutput) {
+    return ask("paths outside the workspace ask", "it is outside the workspace");
+  }
   if (effect.kind === "read") {
-    const readable =
-      inWorkspace || call.readableDirectories.some((dir) => isInside(effect.path, dir));
-    if (!readable) return ask("paths outside the workspace ask", "it is outside the workspace");
-    if (isSecretPath(effect.path)) return ask("secret files ask", "it usually holds secrets");
     return allow(
-      inWorkspace ? "reads inside the workspace allow" : "reads of the session's output allow",
+      isOutput ? "reads of the session's output allow" : "reads inside the workspace allow",
     );
   }
-  if (!inWorkspace) return ask("paths outside the workspace ask", "it is outside the workspace");
   if (isProtectedPath(effect.path)) {
-    const secret = isSecretPath(effect.path);
-    if (secret) return ask("secret files ask", "it usually holds secrets");
     return ask(
       "protected files ask",
       "git, opta, an editor or a shell acts on this file by itself",
@@ -252,6 +295,11 @@ function wantedRule(effect: Effect, call: JudgedCall): PermissionRule {
   return { decision: "allow", tool };
 }
 
+/** True where a blanket "yes" for the workspace does not reach. */
+function isProtected(path: string, { settingsDirectory }: Pick<JudgedCall, "settingsDirectory">) {
+  return isProtectedPath(path) || isInside(path, settingsDirectory);
+}
+
 function isPathEffect(effect: Effect): effect is PathEffect {
   return effect.kind === "read" || effect.kind === "write" || effect.kind === "delete";
 }
@@ -261,10 +309,4 @@ function exactGlob(path: string, workspace: string): string {
   const inside = isInside(path, workspace) && path !== workspace && workspace !== "/";
   // ./ keeps a folder that is named ~ from meaning the home directory
   return inside ? `./${escapeGlob(path.slice(workspace.length + 1))}` : escapeGlob(path);
-}
-
-/** True for the directory itself and everything below it; relative or unclean paths are never inside. */
-function isInside(path: string, directory: string): boolean {
-  if (!path.startsWith("/") || posix.normalize(path) !== path) return false;
-  return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
 }

@@ -1,6 +1,7 @@
 // The words of a verdict: how a rule is named, what a call would do, and what to type so that it would be
 // allowed. Wording only; nothing is decided here.
 import { assertNever } from "../base/assert-never.ts";
+import { showControls } from "../base/terminal-text.ts";
 import type { Effect, PermissionRule } from "../protocol/permission.ts";
 
 /** Longer texts are cut in sentences. */
@@ -48,14 +49,11 @@ export function describeEffect(effect: Effect, workspace: string): string {
 }
 
 /** The commands that would have allowed it: a rule for exactly this, or the mode that asks nothing. */
-export function remedyByRule(wanted: PermissionRule, rules: readonly PermissionRule[]): string {
+export function remedyByRule(wanted: PermissionRule): string {
   const dangerous = "opta do --dangerous …";
   if ((wanted.command?.length ?? 0) > maxRuleCommandChars) return dangerous;
-  const text = JSON.stringify(wanted);
-  if (rules.length > 0) {
-    return `add ${text} to permissions.rules in the file that \`opta config path\` names, or ${dangerous}`;
-  }
-  return `opta config set permissions.rules '[${text.replaceAll("'", String.raw`'\''`)}]', or ${dangerous}`;
+  const text = JSON.stringify(wanted).replaceAll("'", String.raw`'\''`);
+  return `opta config add permissions.rules '${text}', or ${dangerous}`;
 }
 
 /** For a decision that a rule of the user made. */
@@ -68,8 +66,8 @@ function shownPath(path: string, workspace: string): string {
   return clip(inside ? path.slice(workspace.length + 1) : path);
 }
 
-/** One line of at most maxShownChars without control characters. */
+/** One line of at most maxShownChars, its control characters to be seen: a line break can begin a command. */
 function clip(text: string): string {
-  const line = text.replace(/\p{Cc}+/gu, " ");
+  const line = showControls(text);
   return line.length <= maxShownChars ? line : `${line.slice(0, maxShownChars - 1)}…`;
 }

@@ -116,8 +116,7 @@ async function admit(
       const why = decision.reason ?? "the user said no";
       return reject(decision.unattended ? "denied" : "refused", `denied: ${why}`);
     }
-    if (decision.always)
-      turn.session.rules.push(...alwaysRuleFor(tool.name, effects, turn.workspace));
+    if (decision.always) turn.session.rules.push(...alwaysRuleFor(tool.name, effects, turn));
     answer = decision.answer;
   }
   return { kind: "admitted", call, tool, args: parsed.args, argsDigest, effects, answer };
@@ -232,6 +231,7 @@ async function run(
     callId: createId(),
     files: turn.session.files,
     effects: admitted.effects,
+    ...turn.readScope(tool.name, admitted.effects),
     answer: admitted.answer,
     signal: turn.signal,
   };

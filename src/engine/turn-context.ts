@@ -2,6 +2,7 @@
 import type { Effect, Verdict } from "../protocol/permission.ts";
 import type { Provider, ToolSchema } from "../providers/provider.ts";
 import type { Tool } from "../tools/tool.ts";
+import type { ReadScope } from "./permission-policy.ts";
 import type { Session } from "./session.ts";
 
 export interface TurnContext {
@@ -13,10 +14,13 @@ export interface TurnContext {
   /** Absolute, links resolved. */
   readonly workspace: string;
   readonly outputDirectory: string;
+  readonly settingsDirectory: string;
   readonly maxSteps: number;
   readonly signal: AbortSignal;
   /** The policy, with the turn's mode and every rule in force. */
   judge(tool: string, effects: readonly Effect[]): Verdict;
+  /** What a call whose effects were permitted may show of what is below them. */
+  readScope(tool: string, effects: readonly Effect[]): ReadScope;
   readonly counters: TurnCounters;
 }
 

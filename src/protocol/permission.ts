@@ -8,20 +8,26 @@ export const decisionSchema = z.enum(["allow", "ask", "deny"]);
 /** What a person may answer to a question. */
 export const permissionAnswerSchema = z.enum(["allow", "deny"]);
 
-/** A user's rule. It matches a call when every field that is present matches. */
-export const permissionRuleSchema = z.strictObject({
-  decision: decisionSchema,
-  /** A tool's name. */
-  tool: z.string().optional(),
-  /** A glob over the path, relative to the workspace, or absolute when it begins with / or ~. */
-  path: z.string().optional(),
-  /** The exact command line. */
-  command: z.string().optional(),
-  /** The first words of a simple command: ["git", "status"]. */
-  prefix: z.array(z.string().min(1)).min(1).optional(),
-  /** A network host, exact. */
-  host: z.string().optional(),
-});
+/** A user's rule. It matches a call when every field that is present matches; one at least is. */
+export const permissionRuleSchema = z
+  .strictObject({
+    decision: decisionSchema,
+    /** A tool's name. */
+    tool: z.string().optional(),
+    /** A glob over the path, relative to the workspace, or absolute when it begins with / or ~. */
+    path: z.string().optional(),
+    /** The exact command line. */
+    command: z.string().optional(),
+    /** The first words of a simple command: ["git", "status"]. */
+    prefix: z.array(z.string().min(1)).min(1).optional(),
+    /** A network host, exact. */
+    host: z.string().optional(),
+  })
+  .refine((rule) => Object.keys(rule).length > 1, {
+    // It would decide everything, secrets and opta's own settings included.
+    message: "needs a condition: tool, path, command, prefix or host",
+    when: ({ issues }) => issues.length === 0, // a misspelt one is named already
+  });
 
 export type PermissionMode = z.infer<typeof permissionModeSchema>;
 export type Decision = z.infer<typeof decisionSchema>;

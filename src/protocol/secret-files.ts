@@ -45,7 +45,15 @@ const secretEndings = [
   "opta/config.json",
   "opta/daemon/state.json",
   ".git/config",
+  "etc/shadow",
+  "etc/shadow-",
+  "etc/gshadow",
+  "etc/gshadow-",
+  "etc/master.passwd",
 ];
+
+/** The variables (API keys among them) and the memory of a process. */
+const processSecret = /^\/proc\/(?:[^/]+\/)+(?:environ|mem)$/;
 
 /** Private keys as ssh-keygen names them; the public half (.pub) is no secret. */
 const privateKeyName = /^id_(rsa|dsa|ecdsa|ed25519|ecdsa_sk|ed25519_sk|xmss)([._-].*)?$/;
@@ -72,5 +80,6 @@ export function isSecretPath(path: string): boolean {
   if (secretExtensions.some((extension) => name.endsWith(extension))) return true;
   if (parts.some((part) => secretFolders.has(part))) return true;
   const normal = `/${parts.join("/")}`;
+  if (processSecret.test(normal)) return true;
   return secretEndings.some((ending) => normal.endsWith(`/${ending}`));
 }

@@ -1,5 +1,6 @@
 // find_files: the paths of files by glob, in alphabetical order. Not newest first: times change between two
 // requests without any reason that a model could see, and the list is for finding, not for history.
+import { resolve } from "node:path";
 import { z } from "zod";
 import { namesHidden } from "./file-glob.ts";
 import { collectFound, createFileSearch, type FileSearchOptions } from "./file-search.ts";
@@ -39,7 +40,11 @@ export function createFindFilesTool(options: FindFilesOptions): Tool {
             pattern: undefined,
             glob: pattern,
           },
-          { limit: fileLimit, accept: () => true, context },
+          {
+            limit: fileLimit,
+            accept: ({ path }) => context.mayList(resolve(context.workspace, path)),
+            context,
+          },
         );
         const paths = found.map((one) => one.path).toSorted();
         if (stopped !== undefined && paths.length === 0) throw new ToolFailure(stopped);

@@ -1,6 +1,7 @@
 // list_dir: names with their kinds and sizes, sorted. Recursively it goes breadth first, so that the cap costs
 // depth and not whole directories; it skips .git, node_modules and what .gitignore names.
 import { readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { z } from "zod";
 import { holdDirectory } from "../base/held-directory.ts";
 import { errnoOf } from "../base/storage-error.ts";
@@ -9,7 +10,7 @@ import { type DirectoryEntry, readEntries } from "./directory-entries.ts";
 import { createIgnoreRules, type IgnoreRules } from "./ignore-rules.ts";
 import { capText } from "./output-cap.ts";
 import { formatBytes } from "./output-spill.ts";
-import { defineTool, type Tool } from "./tool.ts";
+import { defineTool, type Tool, type ToolContext } from "./tool.ts";
 import { ToolFailure, toResult } from "./tool-failure.ts";
 import { resolveJudgedPath, resolveWorkspacePath, showPath } from "./workspace-path.ts";
 
@@ -32,7 +33,7 @@ export function createListDirTool(): Tool {
         const root = await resolveJudgedPath(path ?? ".", "read", context);
         const top = readDirectory(root, showPath(root, context.workspace));
         const rules = recursive ? createIgnoreRules(root, context.workspace) : undefined;
-        const { lines, isCut } = await listTree(root, { top, rules, signal: context.signal });
+        const { lines, isCut } = await listTree(root, { top, rules, context });
         if (lines.length === 0) return "(empty directory)";
         const note = isCut ? `\n(stopped after ${maxEntries} entries; list a subdirectory)` : "";
         return capText(lines.toSorted().join("\n") + note, { context, name: "list_dir" });
@@ -44,19 +45,20 @@ interface Walk {
   readonly top: readonly Entry[];
   /** Undefined: only the directory itself. */
   readonly rules: IgnoreRules | undefined;
-  readonly signal: AbortSignal;
+  readonly context: Pick<ToolContext, "signal" | "mayList">;
 }
 
-async function listTree(root: string, { top, rules, signal }: Walk) {
+async function listTree(root: string, { top, rules, context }: Walk) {
   const lines: string[] = [];
   // Directories to read, as paths below root; grows while it is walked.
   const queue: { readonly below: string; readonly entries: readonly Entry[] }[] = [
     { below: "", entries: top },
   ];
   for (const { below, entries } of queue) {
-    signal.throwIfAborted();
+    context.signal.throwIfAborted();
     for (const entry of entries) {
       const path = below + entry.name;
+      if (!context.mayList(join(root, path))) continue;
       const { isDirectory } = entry;
       if (rules && (skippedNames.has(entry.name) || (await rules.isIgnored(path, isDirectory)))) {
         continue;

@@ -1,12 +1,12 @@
 // search_files: lines that match a regular expression, as `path:line:text`. Files that usually hold secrets are
-// left out without a word unless the path names them: even the number of their matches would tell about them.
+// left out without a word unless the path names them, and so is what a rule denies: even the number of their matches would tell about them.
 import { resolve } from "node:path";
 import { z } from "zod";
-import { isSecretPath } from "../protocol/secret-files.ts";
 import { namesHidden } from "./file-glob.ts";
 import { collectFound, createFileSearch, type FileSearchOptions } from "./file-search.ts";
 import { capText } from "./output-cap.ts";
 import { matchLimit } from "./search-limits.ts";
+import type { Found } from "./search-request.ts";
 import { defineTool, type Tool } from "./tool.ts";
 import { ToolFailure, toResult } from "./tool-failure.ts";
 import { existingRoot } from "./search-root.ts";
@@ -36,13 +36,12 @@ export function createSearchFilesTool(options: SearchFilesOptions): Tool {
         const root = await existingRoot(path ?? ".", context);
         const { workspace } = context;
         const hidden = glob !== undefined && namesHidden(glob);
-        const isAsked = isSecretPath(root);
         const { found, stopped } = await collectFound(
           search,
           { root, workspace, hidden, pattern, glob },
           {
             limit: matchLimit,
-            accept: (one) => isAsked || !isSecretPath(resolve(workspace, one.path)),
+            accept: oncePerFile((path) => context.mayRead(resolve(workspace, path))),
             context,
           },
         );
@@ -54,4 +53,13 @@ export function createSearchFilesTool(options: SearchFilesOptions): Tool {
           : capText(lines.join("\n"), { context, name: "matches" });
       }),
   });
+}
+
+/** Matches of one file come one after another. */
+function oncePerFile(mayRead: (path: string) => boolean): (found: Found) => boolean {
+  let last: { readonly path: string; readonly answer: boolean } | undefined;
+  return ({ path }) => {
+    if (last?.path !== path) last = { path, answer: mayRead(path) };
+    return last.answer;
+  };
 }

@@ -25,6 +25,13 @@ export interface ToolContext {
    * one that is not among these (promises F4). The engine always sets it.
    */
   readonly effects: readonly Effect[];
+  /**
+   * For what a directory tool finds below what it was permitted to read: may the content of this file be in the
+   * result? No for secrets, and for what a rule denies or asks about. The path is absolute, links resolved.
+   */
+  mayRead(path: string): boolean;
+  /** May this name be in the result? No for what a rule of the user denies or asks about. */
+  mayList(path: string): boolean;
   /** The answer the user gave with the permission (ask_user), if any. */
   readonly answer?: string | undefined;
   readonly signal: AbortSignal;

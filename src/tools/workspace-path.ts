@@ -2,10 +2,9 @@
 // resolved as far as the path exists. effects() names that path, the policy judges it, and run() resolves
 // again and refuses when it has come to lead elsewhere meanwhile; opening it later with O_NOFOLLOW in a held
 // directory closes the rest of the race (promises F4). Whether a path is allowed is not decided here.
-import { lstatSync, readlinkSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { errnoOf } from "../base/storage-error.ts";
+import { resolveLinks } from "../base/resolve-links.ts";
 import type { Effect } from "../protocol/permission.ts";
 import type { ToolContext } from "./tool.ts";
 import { ToolFailure } from "./tool-failure.ts";
@@ -15,13 +14,13 @@ import { ToolFailure } from "./tool-failure.ts";
  * links, a forbidden directory) comes back as named, and opening it reports why.
  */
 export function resolveWorkspacePath(path: string, workspace: string): Promise<string> {
-  return Promise.resolve(resolvePath(absolute(path, workspace)));
+  return Promise.resolve(resolveLinks(absolute(path, workspace)));
 }
 
 /** As resolveWorkspacePath, but a link in the last place stays: for what acts on the link itself. */
 export function resolveEntryPath(path: string, workspace: string): Promise<string> {
   const whole = absolute(path, workspace);
-  return Promise.resolve(join(resolvePath(dirname(whole)), basename(whole)));
+  return Promise.resolve(join(resolveLinks(dirname(whole)), basename(whole)));
 }
 
 /**
@@ -50,34 +49,9 @@ export function showPath(resolved: string, workspace: string): string {
   return inside === ".." || inside.startsWith("../") ? resolved : inside;
 }
 
-/** As many links as Linux follows before it says ELOOP. */
-const maxLinks = 40;
-
 function absolute(path: string, workspace: string): string {
   const expanded = path === "~" || path.startsWith("~/") ? homedir() + path.slice(1) : path;
   return resolve(workspace, expanded);
-}
-
-function resolvePath(path: string, followed = 0): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    // Not there, or not to be looked at: its parent may still be a link, and so may the name itself.
-  }
-  if (dirname(path) === path || followed > maxLinks) return path;
-  const entry = join(resolvePath(dirname(path), followed), basename(path));
-  const target = linkTarget(entry);
-  return target === undefined ? entry : resolvePath(resolve(dirname(entry), target), followed + 1);
-}
-
-function linkTarget(path: string): string | undefined {
-  try {
-    return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined;
-  } catch (error) {
-    // Missing is the usual case; a NUL byte in the path (no errno) is reported when it is opened.
-    if (errnoOf(error) === undefined && !path.includes("\0")) throw error;
-    return undefined;
-  }
 }
 
 function isEffectOn(effect: Effect, kind: Effect["kind"], path: string): boolean {

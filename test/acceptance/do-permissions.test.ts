@@ -33,11 +33,10 @@ test("a denied command names the rule that would have allowed it, and that rule 
   const run = await optaDo(["--auto", "go"], { place, port: lmx.port });
   expect(run.exitCode).toBe(6);
   expect(run.stderr).toStartWith("opta: denied, so not done:\n  run_command: ");
-  const advice = run.stderr.match(/opta config set .*/)?.[0] ?? "";
-  const rules = advice.match(/'(.*)'/)?.[1] ?? "";
-  expect(JSON.parse(rules)).toBeArray();
-  const set = await opta(["config", "set", "permissions.rules", rules], { home: place.home });
-  expect(set.exitCode).toBe(0);
+  const advice = run.stderr.match(/opta config add permissions.rules .*/)?.[0] ?? "";
+  const rule = advice.match(/'(.*)'/)?.[1] ?? "";
+  const add = await opta(["config", "add", "permissions.rules", rule], { home: place.home });
+  expect(add.exitCode).toBe(0);
   await using again = await asking(touch);
   const allowed = await optaDo(["go"], { place, port: again.port });
   expect(allowed.exitCode).toBe(0);
@@ -103,6 +102,79 @@ test("files that usually hold secrets are not read without asking, nor found by 
   expect(run.exitCode).toBe(6);
   expect(lmx.chatTexts()[1]).not.toContain("hunter2");
   expect(lmx.chatTexts()[1]).toContain("KEY=public");
+});
+
+test("what a rule denies is neither searched, found nor listed", async () => {
+  using place = createPlace({ "private/x.txt": "DENIED\n", "open.txt": "OPEN\n" });
+  place.configure({ permissions: { rules: [{ decision: "deny", path: "private/**" }] } });
+  await using lmx = await asking(
+    { name: "search_files", arguments: { pattern: "." } },
+    { name: "find_files", arguments: { pattern: "**/*.txt" } },
+    { name: "list_dir", arguments: { recursive: true } },
+  );
+  const run = await optaDo(["--dangerous", "go"], { place, port: lmx.port });
+  expect(run.exitCode).toBe(0);
+  expect(
+    lmx
+      .chats()[1]
+      ?.messages.slice(-3)
+      .map(({ content }) => content),
+  ).toEqual(["open.txt:1:OPEN", "open.txt", "open.txt 5 bytes"]);
+});
+
+test("rules hold behind links: in the home directory and in the rule", async () => {
+  using place = createPlace();
+  const { mkdirSync, symlinkSync } = await import("node:fs");
+  const real = join(place.home, "../real-home");
+  mkdirSync(join(real, "private"), { recursive: true });
+  mkdirSync(join(real, "other"));
+  for (const path of ["private", "other"]) place.write(`../real-home/${path}/x`, `${path} text\n`);
+  const linked = join(place.home, "../linked-home");
+  symlinkSync(real, linked);
+  const rules = ["~/private/**", `${linked}/other/**`].map((path) => ({ decision: "deny", path }));
+  place.write("../cfg/config.json", JSON.stringify({ permissions: { rules } }));
+  const env = { OPTA_CONFIG_DIR: join(place.home, "../cfg") };
+  const reads = ["private", "other"].map((path) => ({
+    name: "read_file",
+    arguments: { path: join(real, path, "x") },
+  }));
+  await using lmx = await asking(...reads);
+  const where = { place: { ...place, home: linked }, port: lmx.port, options: { env } };
+  const run = await optaDo(["--dangerous", "go"], where);
+  expect(run.exitCode).toBe(6);
+  expect(lmx.chatTexts()[1]).not.toContain(" text");
+});
+
+test("settings in the workspace are neither read nor written without asking", async () => {
+  using place = createPlace({ "cfg/config.json": '{"connection":{"apiKey":"hunter2"}}' });
+  await using lmx = await asking(
+    { name: "read_file", arguments: { path: "cfg/config.json" } },
+    { name: "search_files", arguments: { pattern: "hunter2" } },
+    { name: "write_file", arguments: { path: "cfg/config.json", content: "{}" } },
+  );
+  const env = { OPTA_CONFIG_DIR: join(place.workspace, "cfg") };
+  const run = await optaDo(["--auto", "go"], { place, port: lmx.port, options: { env } });
+  expect(run.exitCode).toBe(6);
+  expect(lmx.chatTexts()[1]).not.toContain("apiKey");
+  expect(place.read("cfg/config.json")).toContain("hunter2");
+});
+
+test("project instructions behind a link are sent only when that file may be read, and the user is told", async () => {
+  const { symlinkSync } = await import("node:fs");
+  for (const target of [".env", "/proc/self/environ", "private/x", "notes.md"]) {
+    using place = createPlace({ ".env": "MARK", "private/x": "MARK", "notes.md": "MARK" });
+    place.configure({ permissions: { rules: [{ decision: "deny", path: "private/**" }] } });
+    symlinkSync(target, join(place.workspace, "AGENTS.md"));
+    await using lmx = await startScripted({ turns: [{ text: "ok" }] });
+    const env = { MARKER: "MARK" };
+    const args = ["--mode", "plan", "-f", "json", "go"];
+    const run = await optaDo(args, { place, port: lmx.port, options: { env } });
+    expect(run.exitCode).toBe(0);
+    const isSent = target === "notes.md";
+    expect(String(lmx.chatTexts()[0]).includes("MARK")).toBe(isSent);
+    const told = eventsOf(run).filter(({ event }) => event === "turn.progress");
+    expect(JSON.stringify(told).includes("AGENTS.md was left out")).toBe(!isSent);
+  }
 });
 
 test("ask_user without a terminal says that nobody can answer, exit 6", async () => {

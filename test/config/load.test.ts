@@ -133,6 +133,10 @@ describe("what is refused, with the file, the key and the next command", () => {
       'permissions.mode must be one of safe, auto, plan, review, dangerous, but is "yolo"',
     ],
     [
+      { permissions: { rules: [{ decision: "allow" }] } },
+      'permissions.rules.0 needs a condition: tool, path, command, prefix or host, but is {"decision":"allow"}',
+    ],
+    [
       { permissions: { rules: [{}] } },
       "permissions.rules.0.decision must be one of allow, ask, deny, but is missing",
     ],

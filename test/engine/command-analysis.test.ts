@@ -236,6 +236,73 @@ const uncertain: readonly string[] = [
   "eval $X",
   "echo $(( $(case a in b) c;; esac) ))",
   `echo ${"a".repeat(70_000)}`,
+  "env -S'rm -f q'",
+  "env --split-string='rm y'",
+  ". ./x",
+  "source /dev/stdin <<< 'rm y'",
+  "command . ./x",
+  "bash /dev/stdin < f",
+  "echo x | python3",
+  "python3 -c 'import os'",
+  "sudo python3.12 -Bc x",
+  "find . -exec python -c x ';'",
+  "xargs -I{} perl -e {}",
+  "node -e 1",
+  "bun --eval=1",
+  "deno eval 1",
+  "php -r 1",
+  "awk 'BEGIN{system(\"rm y\")}'",
+  "awk '{print | \"rm y\"}'",
+  "sudo gawk 'BEGIN{system(\"rm y\")}'",
+  "sed -n '1e rm y' f",
+  "sed -ne '1e rm y' f",
+  "sed -i -e p -e '1e rm y' f",
+  "sed --expression='1e rm y' f",
+  "sed 's/a/rm y/e' f",
+  'sed "$X" f',
+  "git -c alias.x='!rm y' x",
+  "git submodule foreach 'rm y'",
+  "git clone ext::rm",
+  "test -v 'a[$(rm y)]'",
+  "[ -v 'a[`rm y`]' ]",
+  "\\test -v 'a[$(rm y)]'",
+  "printf -v 'a[$(rm y)]' x",
+  "read 'a[$(rm y)]'",
+  "read x <<'E'; echo $((x))\na[$(rm y)]\nE",
+  "[[ 'a[$(rm y)]' -eq 0 ]]",
+  "x='a[$(rm y)]'; echo $((x))",
+  'x="a[\\$(rm y)]"; ((x))',
+  "set -- 'a[$(rm y)]'; echo ${b[$1]}",
+  "for i in 'a[$(rm y)]'; do let i; echo $((i)); done",
+  "x='a[$(rm y)]' bash -c 'echo $((x))'",
+  "PS4='$(rm y)'; set -x; true",
+  "export 'PS4=$(rm y)'; set -x",
+  "x='$(rm y)'; echo ${x@P}",
+];
+
+/** Common lines that a deny rule must not turn into questions. */
+const clear: readonly string[] = [
+  "cd x && make",
+  "echo 'a <(b)'",
+  "git commit -m 'café'",
+  "git commit -m 'use `x` and $(y)'",
+  "git log --oneline -5",
+  'x=$(git rev-parse HEAD); [ -n "$x" ] && echo $((1 + 2))',
+  "bash -c 'x=$(git status); [ -n \"$x\" ]'",
+  "bash x.sh",
+  "find . -name '*.ts' | xargs grep foo",
+  "python3 script.py < data",
+  "python -m pytest -x",
+  "node --version",
+  "node build.js",
+  "npm test -- -x",
+  "env A=b make",
+  "awk '{print $1}' f",
+  "awk -F: '{print $1}' \"$f\"",
+  "sed -n '1,5p' f",
+  "sed -n '/a/,$p' f",
+  "sed -i 's/a;e/b/g' src/e.ts",
+  "sed -i.bak -e 's#a#b#' -e '/x/d' f",
 ];
 
 describe("simpleArgv", () => {
@@ -266,11 +333,7 @@ describe("commands", () => {
     expect(analyseCommand(line).complete).toBe(false);
   });
 
-  test.each([
-    { line: "cd x && make" },
-    { line: "echo 'a <(b)'" },
-    { line: "git commit -m 'café'" },
-  ])("are all there for %j", ({ line }) => {
+  test.each(clear.map((line) => ({ line })))("are all there for %j", ({ line }) => {
     expect(analyseCommand(line).complete).toBe(true);
   });
 
@@ -288,6 +351,8 @@ describe("commands", () => {
       "rm y",
     );
     expect(analyseCommand(nested).complete).toBe(false);
+    const script = "s/a/b/ppppp;".repeat(5_000);
+    expect(analyseCommand(`sed '${script}!'`).complete).toBe(false);
   });
 });
 

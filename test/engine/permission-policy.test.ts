@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { alwaysRuleFor, judge } from "../../src/engine/permission-policy.ts";
+import { createPathMatcher } from "../../src/engine/path-globs.ts";
+import { alwaysRuleFor, createReadScope, judge } from "../../src/engine/permission-policy.ts";
 import type { JudgedCall } from "../../src/engine/permission-policy.ts";
 import { permissionModes } from "../../src/protocol/permission.ts";
 import type { Effect, PermissionMode, PermissionRule } from "../../src/protocol/permission.ts";
@@ -10,21 +11,38 @@ const write = (path: string): Effect => ({ kind: "write", path });
 const remove = (path: string): Effect => ({ kind: "delete", path });
 const exec = (command: string): Effect => ({ kind: "exec", command });
 const network = (host: string): Effect => ({ kind: "network", host });
+const places = { workspace, settingsDirectory: "/home/u/.local/opta" };
 const question: Effect = { kind: "question", question: "which?" };
 
-function decide(effects: Effect | readonly Effect[], given: Partial<JudgedCall> = {}) {
-  return judge({
+/** As on a disk where these paths are links. */
+const links: readonly (readonly [link: string, target: string])[] = [
+  ["/home/u/link", "/data/real"],
+  ["/var", "/private/var"],
+  [`${workspace}/link`, "/data/real"],
+  ["/mnt/project", workspace],
+];
+function resolveLinks(path: string): string {
+  const found = links.find(([link]) => path === link || path.startsWith(`${link}/`));
+  return found === undefined ? path : resolveLinks(found[1] + path.slice(found[0].length));
+}
+
+function callOf(effects: Effect | readonly Effect[], given: Partial<JudgedCall>): JudgedCall {
+  const place = given.workspace ?? workspace;
+  return {
     tool: "some_tool",
     effects: Array.isArray(effects) ? effects : [effects as Effect],
     mode: "safe",
     rules: [],
     sessionRules: [],
+    matchesPath: createPathMatcher({ workspace: place, home: "/home/u", resolveLinks }),
     workspace,
-    home: "/home/u",
+    settingsDirectory: "/home/u/.local/opta",
     readableDirectories: ["/home/u/.local/opta/output/s1"],
     ...given,
-  });
+  };
 }
+const decide = (effects: Effect | readonly Effect[], given: Partial<JudgedCall> = {}) =>
+  judge(callOf(effects, given));
 const decision = (effects: Effect | readonly Effect[], given: Partial<JudgedCall> = {}) =>
   decide(effects, given).decision;
 const allow = (rule: Omit<PermissionRule, "decision">): PermissionRule => ({
@@ -141,6 +159,21 @@ describe("modes", () => {
       "x.code-workspace",
       ".ssh/authorized_keys",
       "deploy.pem",
+      ".bash_aliases",
+      ".zlogin",
+      ".vimrc",
+      ".config/nvim/init.lua",
+      ".config/fish/config.fish",
+      ".config/git/config",
+      ".config/autostart/x.desktop",
+      ".config/systemd/user/x.service",
+      ".local/bin/ls",
+      "Library/LaunchAgents/x.plist",
+      ".cargo/config.toml",
+      ".hg/hgrc",
+      ".pnpmfile.cjs",
+      ".codex/config.toml",
+      ".gemini/settings.json",
     ].map((path) => ({ path })),
   )("auto asks before it writes $path", ({ path }) => {
     expect(decision(write(`${workspace}/${path}`), { mode: "auto" })).toBe("ask");
@@ -157,6 +190,36 @@ describe("modes", () => {
     ].map((path) => ({ path })),
   )("auto writes $path", ({ path }) => {
     expect(decision(write(`${workspace}/${path}`), { mode: "auto" })).toBe("allow");
+  });
+
+  const settings = `${workspace}/cfg`;
+  const given = { settingsDirectory: settings, readableDirectories: [`${settings}/out/s1`] };
+  test.each([...permissionModes])("opta's own settings ask under any name in mode %s", (mode) => {
+    const expected = (effect: Effect) => {
+      if (mode === "dangerous") return "allow";
+      return effect.kind !== "read" && (mode === "plan" || mode === "review") ? "deny" : "ask";
+    };
+    for (const effect of [
+      read(`${settings}/config.json`),
+      read(settings),
+      read(`${settings}/out/s2/x`),
+      write(`${settings}/config.json`),
+      write(`${settings}/out/s1/x`),
+      remove(`${settings}/sessions/a.json`),
+    ]) {
+      expect(decision(effect, { mode, ...given })).toBe(expected(effect));
+    }
+    expect(decision(read(`${settings}/out/s1/x`), { mode, ...given })).toBe("allow");
+    expect(decision(read(`${workspace}/cfg2`), { mode, ...given })).toBe("allow");
+  });
+
+  test("always for this session does not cover opta's own settings", () => {
+    const effect = write(`${workspace}/a`);
+    const sessionRules = alwaysRuleFor("some_tool", [effect], { ...places, ...given });
+    expect(decision(write(`${settings}/config.json`), { ...given, sessionRules })).toBe("ask");
+    const one = alwaysRuleFor("some_tool", [write(`${settings}/a`)], { workspace, ...given });
+    expect(decision(write(`${settings}/a`), { ...given, sessionRules: one })).toBe("allow");
+    expect(decision(effect, { ...given, sessionRules: one })).toBe("ask");
   });
 
   test("no rule and no answer lifts plan and review", () => {
@@ -252,6 +315,37 @@ describe("rules", () => {
   ])("allow path=$glob on $path: $hit", ({ glob, path, hit }) => {
     const effect = write(path.startsWith("/") ? path : `${workspace}/${path}`);
     expect(decision(effect, { rules: [allow({ path: glob })] })).toBe(hit ? "allow" : "ask");
+  });
+
+  test.each([
+    { glob: "~/link/**", path: "/data/real/a" },
+    { glob: "/home/u/link/**", path: "/data/real/a" },
+    { glob: "~/link", path: "/data/real" },
+    { glob: "/var/log/*", path: "/private/var/log/a" },
+    { glob: "/mnt/project/private/**", path: `${workspace}/private/a` },
+    { glob: "link/**", path: "/data/real/a" },
+  ])("deny and ask rules hold behind the links in $glob", ({ glob, path }) => {
+    const mode = "dangerous";
+    expect(decision(read(path), { mode, rules: [deny({ path: glob })] })).toBe("deny");
+    expect(decision(read(path), { mode, rules: [ask({ path: glob })] })).toBe("ask");
+    expect(decision(read("/data/other/a"), { mode, rules: [deny({ path: glob })] })).toBe("allow");
+  });
+
+  test("a rule about a link holds for the link itself too, which a delete names", () => {
+    const rules = [deny({ path: "~/link" })];
+    expect(decision(remove("/home/u/link"), { mode: "dangerous", rules })).toBe("deny");
+    expect(decision(remove("/home/u/link"), { rules: [allow({ path: "~/link" })] })).toBe("allow");
+  });
+
+  test("allow rules follow the user's links, and none that the workspace brings along", () => {
+    const allows = (path: string, glob: string) =>
+      decision(write(path), { rules: [allow({ path: glob })] }) === "allow";
+    expect(allows("/data/real/a", "~/link/**")).toBe(true);
+    expect(allows("/private/var/log/a", "/var/log/*")).toBe(true);
+    expect(allows(`${workspace}/src/a`, "/mnt/project/src/**")).toBe(true);
+    expect(allows("/data/real/a", "link/**")).toBe(false);
+    expect(allows("/data/real/a", `${workspace}/link/**`)).toBe(false);
+    expect(allows("/data/real/a", "/mnt/project/link/**")).toBe(false);
   });
 
   test("deny globs see through letter case and newlines in names", () => {
@@ -367,7 +461,7 @@ describe("allow rules for commands", () => {
   });
 
   test.each(
-    "env exec command builtin sudo xargs find bash sh zsh ssh awk sed perl python python3.12 node bun eval trap time nohup /usr/bin/env"
+    "env exec command builtin sudo xargs find bash sh zsh ssh awk sed perl python python3.12 node bun eval trap time nohup /usr/bin/env csh tcsh pwsh nu fakeroot pkexec sg setarch linux64 bwrap firejail /lib64/ld-linux-x86-64.so.2"
       .split(" ")
       .map((program) => ({ program })),
   )("$program alone as prefix approves nothing", ({ program }) => {
@@ -387,9 +481,15 @@ describe("allow rules for commands", () => {
     expect(allowed("opta status", allow({ command: "opta status" }))).toBe(true);
   });
 
-  test("git alone does not cover options that run programs", () => {
-    expect(allowed("git log", allow({ prefix: ["git"] }))).toBe(true);
-    expect(allowed("git -c alias.x=!rm x", allow({ prefix: ["git"] }))).toBe(false);
+  test("git alone covers nothing, because some subcommands run programs", () => {
+    for (const command of [
+      "git log",
+      "git -c alias.x=!rm x",
+      "git bisect run rm",
+      "git difftool -x rm",
+    ])
+      expect(allowed(command, allow({ prefix: ["git"] }))).toBe(false);
+    expect(allowed("git log -5", allow({ prefix: ["git", "log"] }))).toBe(true);
   });
 });
 
@@ -442,6 +542,10 @@ describe("deny rules for commands", () => {
       "a 1<(rm -rf x)",
       "curl x | sh",
       "if",
+      "env -S'rm -rf x'",
+      "awk 'BEGIN{system(\"rm -rf x\")}'",
+      "PS4='$(rm -rf x)'; set -x; true",
+      ". /dev/stdin <<< 'rm -rf x'",
     ].map((command) => ({ command })),
   )("ask about %j, which may hide it", ({ command }) => {
     expect(denied(command, rule)).toBe("ask");
@@ -458,9 +562,57 @@ describe("deny rules for commands", () => {
   });
 });
 
+describe("what a permitted search or listing may show", () => {
+  const scope = (root: string, given: Partial<JudgedCall> = {}) =>
+    createReadScope(callOf(read(root), given));
+  const rules = [deny({ path: "private/**" }), ask({ path: "drafts/**" })];
+
+  test("is what reading it would be allowed for", () => {
+    const { mayRead, mayList } = scope(workspace, { rules });
+    const shown = (path: string) => [
+      mayRead(`${workspace}/${path}`),
+      mayList(`${workspace}/${path}`),
+    ];
+    expect(shown("src/a.ts")).toEqual([true, true]);
+    expect(shown("private/a.ts")).toEqual([false, false]);
+    expect(shown("private")).toEqual([false, false]);
+    expect(shown("drafts/a.ts")).toEqual([false, false]);
+    // Its name is no secret; hiding it would have the model write a second one.
+    expect(shown(".env")).toEqual([false, true]);
+    expect(scope(workspace, { mode: "dangerous", rules }).mayRead(`${workspace}/.env`)).toBe(true);
+    expect(scope(workspace, { mode: "dangerous", rules }).mayRead(`${workspace}/private/a`)).toBe(
+      false,
+    );
+  });
+
+  test("includes what the question about its root was about, and nothing else", () => {
+    const outside = scope("/etc", { rules: [deny({ path: "/etc/ssl/**" })] });
+    expect(outside.mayRead("/etc/hosts")).toBe(true);
+    expect(outside.mayRead("/etc/shadow")).toBe(false);
+    expect(outside.mayRead("/etc/ssl/cert")).toBe(false);
+    const drafts = scope(`${workspace}/drafts`, { rules });
+    expect([
+      drafts.mayRead(`${workspace}/drafts/a`),
+      drafts.mayList(`${workspace}/drafts/a`),
+    ]).toEqual([true, true]);
+    expect(drafts.mayRead(`${workspace}/drafts/.env`)).toBe(false);
+    expect(scope("/home/u/.ssh").mayRead("/home/u/.ssh/id_rsa")).toBe(true);
+    expect(scope("/home/u/.local/opta").mayRead("/home/u/.local/opta/sessions/a")).toBe(true);
+    expect(scope("/home/u").mayRead("/home/u/.local/opta/sessions/a")).toBe(false);
+  });
+
+  test("includes what lies below a root that a rule or an answer allows", () => {
+    const sessionRules = alwaysRuleFor("some_tool", [read("/etc")], places);
+    expect(scope("/etc", { sessionRules }).mayRead("/etc/hosts")).toBe(true);
+    expect(scope("/etc", { sessionRules }).mayRead("/etc/shadow")).toBe(false);
+    const given = { rules: [allow({ path: "~/.ssh" })] };
+    expect(scope("/home/u/.ssh", given).mayRead("/home/u/.ssh/id_rsa")).toBe(true);
+  });
+});
+
 describe("always for this session", () => {
   const after = (effect: Effect, next: Effect) =>
-    decision(next, { sessionRules: alwaysRuleFor("some_tool", [effect], workspace) });
+    decision(next, { sessionRules: alwaysRuleFor("some_tool", [effect], places) });
 
   test("covers that tool everywhere in the workspace, but no protected file", () => {
     const given = write(`${workspace}/a`);
@@ -471,7 +623,7 @@ describe("always for this session", () => {
     expect(
       decision(given, {
         tool: "other",
-        sessionRules: alwaysRuleFor("some_tool", [given], workspace),
+        sessionRules: alwaysRuleFor("some_tool", [given], places),
       }),
     ).toBe("ask");
   });
@@ -495,12 +647,12 @@ describe("always for this session", () => {
     expect(after(exec("npm test"), exec("npm test x"))).toBe("ask");
     expect(after(network("a.b:443"), network("a.b:443"))).toBe("allow");
     expect(after(network("a.b:443"), network("a.b:8443"))).toBe("ask");
-    expect(alwaysRuleFor("ask_user", [question], workspace)).toEqual([]);
+    expect(alwaysRuleFor("ask_user", [question], places)).toEqual([]);
   });
 
   test("names each rule once", () => {
     const effects = [write(`${workspace}/a`), write(`${workspace}/b`)];
-    expect(alwaysRuleFor("multi_edit", effects, workspace)).toEqual([
+    expect(alwaysRuleFor("multi_edit", effects, places)).toEqual([
       { decision: "allow", tool: "multi_edit", path: "**" },
     ]);
   });
@@ -528,7 +680,7 @@ describe("the words of a verdict", () => {
 
   test("name the answer of the session", () => {
     const effect = write(`${workspace}/a`);
-    const sessionRules = alwaysRuleFor("edit_file", [effect, exec("ls")], workspace);
+    const sessionRules = alwaysRuleFor("edit_file", [effect, exec("ls")], places);
     expect(decide(effect, { tool: "edit_file", sessionRules }).rule).toBe(
       "session: always allow edit_file",
     );
@@ -542,15 +694,14 @@ describe("the words of a verdict", () => {
     const { remedy = "" } = decide(effect, { tool: "run_command" });
     const typed = remedy.slice(0, remedy.lastIndexOf(", or "));
     const shell = Bun.spawn(["bash", "-c", `opta() { printf '%s' "$4"; }; ${typed}`]);
-    const rules = JSON.parse(await new Response(shell.stdout).text()) as PermissionRule[];
-    expect(decision(effect, { tool: "run_command", rules })).toBe("allow");
+    const rule = JSON.parse(await new Response(shell.stdout).text()) as PermissionRule;
+    expect(typed).toStartWith("opta config add permissions.rules ");
+    expect(decision(effect, { tool: "run_command", rules: [rule] })).toBe("allow");
   });
 
-  test("do not tell the user to overwrite rules that are there", () => {
-    const { remedy } = decide(exec("ls"), { rules: [allow({ path: "a" })] });
-    expect(remedy).toStartWith(
-      'add {"decision":"allow","tool":"some_tool","command":"ls"} to permissions.rules',
-    );
+  test("show line breaks and hidden characters instead of leaving them out", () => {
+    const { reason } = decide(exec("echo a\nrm x\u001b[2J\u202e"));
+    expect(reason).toBe("Running `echo a\\nrm x\\x1b[2J\\u202e` needs approval.");
   });
 
   test("stay on one short line", () => {

@@ -33,11 +33,18 @@ const secret = [
   "/home/me/.config/opta/daemon/state.json",
   "repo/.git/config",
   "C:\\Users\\me\\.ssh\\id_rsa",
+  "/etc/shadow",
+  "rootfs/etc/gshadow-",
+  "/proc/1/environ",
+  "/proc/1/task/2/environ",
+  "/proc/self/mem",
   "APP/.ENV",
   "Server.PEM",
 ];
 
 const plain = [
+  "/proc/meminfo",
+  "/etc/passwd",
   "",
   ".",
   "/",

@@ -11,6 +11,8 @@ const context = {
   callId: "driver",
   files: new Map(),
   effects: [],
+  mayRead: () => true,
+  mayList: () => true,
   signal: new AbortController().signal,
 };
 

@@ -35,6 +35,8 @@ export function createToolPlace(): ToolPlace {
     callId: "call-1",
     files,
     effects: [],
+    mayRead: () => true,
+    mayList: () => true,
     signal: new AbortController().signal,
     ...changes,
   });

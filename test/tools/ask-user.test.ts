@@ -9,6 +9,8 @@ const context = (answer?: string): ToolContext => ({
   callId: "call1",
   files: new Map(),
   effects: [],
+  mayRead: () => true,
+  mayList: () => true,
   signal: new AbortController().signal,
   answer,
 });

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import type { PermissionRule } from "../../src/protocol/permission.ts";
 import { createListDirTool } from "../../src/tools/list-dir.ts";
+import { runJudged } from "../support/run-judged.ts";
 import { createToolPlace, type ToolPlace } from "../support/tool-place.ts";
 
 const tool = createListDirTool();
@@ -83,6 +85,23 @@ test("rules above the listed directory hold, up to the workspace", async () => {
   held.place.write("sub/b.txt", "");
   expect(await list({ path: "sub", recursive: true })).toEqual(["b.txt 0 bytes"]);
   expect(await list({ path: "sub" })).toEqual(["a.log 0 bytes", "b.txt 0 bytes", "made/"]);
+});
+
+test("what a rule denies or asks about is not listed, nor gone into", async () => {
+  const { place } = held;
+  for (const name of ["private/x", "drafts/x", ".env", "src/private.txt", "src/a.ts"]) {
+    place.write(name, "");
+  }
+  const rules: readonly PermissionRule[] = [
+    { decision: "deny", path: "private/**" },
+    { decision: "ask", path: "drafts/**" },
+    { decision: "deny", path: "**/private.txt" },
+  ];
+  const shown = async (args: object) =>
+    (await runJudged(tool, args, place.context(), rules)).text.split("\n");
+  expect(await shown({ recursive: true })).toEqual([".env 0 bytes", "src/", "src/a.ts 0 bytes"]);
+  expect(await shown({})).toEqual([".env 0 bytes", "src/"]);
+  expect(await shown({ path: "drafts" })).toEqual(["x 0 bytes"]);
 });
 
 test("a large tree is cut after 1,000 entries, breadth first, and says so", async () => {

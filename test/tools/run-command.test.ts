@@ -25,6 +25,8 @@ const contextWith = (signal: AbortSignal, directory = workspace) => ({
   callId: "call_1",
   files: new Map(),
   effects: [],
+  mayRead: () => true,
+  mayList: () => true,
   signal,
 });
 const run = (command: string, timeout?: number) =>

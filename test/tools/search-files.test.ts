@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { rgPath } from "@vscode/ripgrep";
+import type { PermissionRule } from "../../src/protocol/permission.ts";
 import { createFileSearch } from "../../src/tools/file-search.ts";
 import { createFindFilesTool } from "../../src/tools/find-files.ts";
 import { createSearchFilesTool } from "../../src/tools/search-files.ts";
@@ -67,7 +68,8 @@ for (const [name, toolPath] of Object.entries(searchers)) {
   const searchTool = createSearchFilesTool(options);
   const findTool = createFindFilesTool(options);
   const context = () => contextWith(new AbortController().signal);
-  const search = (args: object) => runJudged(searchTool, args, context());
+  const search = (args: object, rules?: readonly PermissionRule[]) =>
+    runJudged(searchTool, args, context(), rules);
   const find = async (args: object) =>
     (await runJudged(findTool, args, context())).text.split("\n");
 
@@ -128,6 +130,20 @@ for (const [name, toolPath] of Object.entries(searchers)) {
         expect((await search({ pattern: "needle", glob })).text).not.toMatch(/^(\.env|keys)/m);
       expect((await search({ pattern: "needle", path: "keys" })).text).toBe("no matches");
       expect((await search({ pattern: "needle", path: ".env" })).text).toBe(".env:1:needle=1");
+    });
+
+    test("leaves out what a rule denies or asks about, also when that is all there is", async () => {
+      const rules: readonly PermissionRule[] = [
+        { decision: "deny", path: "src/**" },
+        { decision: "ask", path: "sub/**" },
+      ];
+      expect((await search({ pattern: "needle", glob: "*.{ts,js,txt}" }, rules)).text).toStartWith(
+        "long.txt:1:",
+      );
+      expect((await search({ pattern: "needle", glob: "src/**" }, rules)).text).toBe("no matches");
+      expect((await search({ pattern: "needle", path: "sub" }, rules)).text).toBe(
+        "sub/kept.txt:1:needle",
+      );
     });
 
     test("names the resolved place as its effect, links included", async () => {
@@ -264,6 +280,15 @@ for (const [name, toolPath] of Object.entries(searchers)) {
       expect(await find({ pattern: "*.js" })).toEqual(["src/b.js"]);
       expect(await find({ pattern: "*.txt", path: "sub" })).toEqual(["sub/kept.txt"]);
       expect(await find({ pattern: "secret.txt" })).toEqual(["no files match"]);
+    });
+
+    test("leaves out what a rule denies or asks about", async () => {
+      const rules: readonly PermissionRule[] = [
+        { decision: "deny", path: "src/deep/**" },
+        { decision: "ask", path: "src/Z*" },
+      ];
+      const { text } = await runJudged(findTool, { pattern: "*.ts" }, context(), rules);
+      expect(text).toBe("src/a.ts");
     });
 
     test("gives paths by a glob over the path, below the workspace or below `path`", async () => {

@@ -89,6 +89,8 @@ function context(signal: AbortSignal = new AbortController().signal): ToolContex
     callId: "call1",
     files: new Map(),
     effects: [],
+    mayRead: () => true,
+    mayList: () => true,
     signal,
   };
 }

@@ -33,6 +33,8 @@ const context: ToolContext = {
   callId: "call1",
   files: new Map(),
   effects: [],
+  mayRead: () => true,
+  mayList: () => true,
   signal: new AbortController().signal,
 };
 const run = (
