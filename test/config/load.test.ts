@@ -134,7 +134,7 @@ describe("what is refused, with the file, the key and the next command", () => {
     ],
     [
       { permissions: { rules: [{ decision: "allow" }] } },
-      'permissions.rules.0 needs a condition: tool, path, command, prefix or host, but is {"decision":"allow"}',
+      "permissions.rules.0 needs a condition: tool, path, command, prefix or host",
     ],
     [
       { permissions: { rules: [{}] } },
