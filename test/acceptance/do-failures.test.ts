@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { completeHistory } from "../../src/engine/message-history.ts";
+import { completeHistory, noAnswer } from "../../src/engine/message-history.ts";
 import { eventsOf, optaDo } from "../support/do.ts";
 import { startScripted } from "../support/lmx.ts";
 import { createPlace, type Place } from "../support/workspace.ts";
@@ -129,7 +129,9 @@ for (const webSocket of [true, false]) {
         expect(lmx.requests).toHaveLength(1); // a prefill is never sent again by itself
         const kept = place.sessions()[0]?.messages.at(-1);
         expect(kept?.["interrupted"]).toBe(true);
-        if (atChunk > 0) expect(nineteenWords.join("")).toStartWith(String(kept?.content));
+        // A TCP reset may take what was not yet read with it.
+        const content = String(kept?.content);
+        expect(content === noAnswer || nineteenWords.join("").startsWith(content)).toBe(true);
       };
       for (let atChunk = 0; atChunk <= 20; atChunk += 2) {
         await Promise.all([cutAt(atChunk), ...(atChunk < 20 ? [cutAt(atChunk + 1)] : [])]);
