@@ -277,11 +277,11 @@ if (process.platform === "linux") {
     );
     expect(strangers).toEqual([]);
   });
-  test("and reads no file of the SDK's own: no profile, no credentials", async () => {
+  test("and reads no file of the SDK's own (profile, credentials), which prints nothing either", async () => {
     using place = createPlace();
     place.configure(optIn);
     await using cloud = await startCloud([{ text: "hello" }]);
-    const { calls } = await traceOpta(["do", "hi"], {
+    const { calls, stdout } = await traceOpta(["do", "hi"], {
       calls: "file",
       cwd: place.workspace,
       home: place.home,
@@ -290,8 +290,10 @@ if (process.platform === "linux") {
         OPTA_HOST: "127.0.0.1",
         OPTA_PORT: String(deadPort),
         ANTHROPIC_PROFILE: "p",
+        ANTHROPIC_LOG: "debug",
       },
     });
+    expect(stdout).toBe("hello\n");
     expect(calls.some((call) => call.includes("config.json"))).toBe(true);
     expect(calls.filter((call) => /anthropic/i.test(call) && !call.includes("execve"))).toEqual([]);
   });

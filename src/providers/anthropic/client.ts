@@ -34,6 +34,16 @@ export function createClient(access: Access): Anthropic {
   });
 }
 
+/** All that is sent: what machine this is (x-stainless-*) and ANTHROPIC_CUSTOM_HEADERS are left out. */
+const sentHeaders: ReadonlySet<string> = new Set([
+  "accept",
+  "anthropic-version",
+  "authorization",
+  "content-type",
+  "user-agent",
+  "x-api-key",
+]);
+
 /** "api.anthropic.com", for messages: a URL may carry a password. @throws OptaError config-invalid */
 export function serverName(access: Access): string {
   return parseBaseUrl(access.baseUrl).host;
@@ -42,10 +52,7 @@ export function serverName(access: Access): string {
 /** Bun's fetch under our rules: no redirect (it could carry the key elsewhere), no 5 minute limit of Bun's own. */
 function createFetch(base: URL): typeof fetch {
   const guarded = (input: string | URL | Request, init: RequestInit = {}) => {
-    // What machine this is, is nobody's business.
-    const headers = [...new Headers(init.headers)].filter(
-      ([name]) => !name.startsWith("x-stainless-"),
-    );
+    const headers = [...new Headers(init.headers)].filter(([name]) => sentHeaders.has(name));
     return fetch(input, {
       ...init,
       headers,

@@ -111,12 +111,19 @@ describe("a request", () => {
   });
   test("takes neither key nor address from the process's environment by itself", async () => {
     const before = { ...process.env };
+    const names = [
+      "ANTHROPIC_API_KEY",
+      "ANTHROPIC_AUTH_TOKEN",
+      "ANTHROPIC_BASE_URL",
+      "ANTHROPIC_CUSTOM_HEADERS",
+    ];
     await using stranger = await startAnthropic({ turns: [{ text: "no" }] });
     await using place = await start({ turns: [{ text: "a" }] }, { apiKey });
     try {
       process.env["ANTHROPIC_API_KEY"] = "another";
       process.env["ANTHROPIC_AUTH_TOKEN"] = "another";
       process.env["ANTHROPIC_BASE_URL"] = stranger.url;
+      process.env["ANTHROPIC_CUSTOM_HEADERS"] = "X-Stranger: 1";
       expect(textOf(await ask(place.provider, [question]))).toBe("a");
       const keyless = createAnthropicProvider({
         apiKey: undefined,
@@ -125,12 +132,13 @@ describe("a request", () => {
       });
       expect((await errorOf(keyless.connect(undefined, neverAborted))).code).toBe("auth-failed");
     } finally {
-      for (const name of ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"]) {
+      for (const name of names) {
         if (before[name] === undefined) delete process.env[name];
         else process.env[name] = before[name];
       }
     }
     expect(stranger.traffic).toEqual([]);
+    expect(place.server.traffic.filter(({ headers }) => "x-stranger" in headers)).toEqual([]);
   });
 });
 
