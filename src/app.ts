@@ -4,7 +4,9 @@ import { resolveLinks } from "./base/resolve-links.ts";
 import type { Config } from "./config/schema.ts";
 import type { Environment } from "./config/environment.ts";
 import { createEngine, type Engine } from "./engine/engine.ts";
+import { createCloudOptIn } from "./providers/cloud-opt-in.ts";
 import { createLmxProvider } from "./providers/lmx/provider.ts";
+import type { Provider } from "./providers/provider.ts";
 import { createSessionStore } from "./store/session-file.ts";
 import { createBuiltinTools } from "./tools/index.ts";
 
@@ -21,7 +23,7 @@ export function createApp(options: AppOptions): Engine {
   const { config, directory, environment } = options;
   return createEngine({
     daemonId: options.daemonId,
-    provider: createLmxProvider(config.connection),
+    provider: createProvider(options),
     tools: createBuiltinTools({
       environment: environment.variables,
       toolPath: environment.toolPath,
@@ -30,7 +32,10 @@ export function createApp(options: AppOptions): Engine {
       allowHosts: config.web.allowHosts,
     }),
     store: createSessionStore({ directory: join(directory, "sessions") }),
-    model: config.model.default,
+    model:
+      config.provider.default === "anthropic"
+        ? config.provider.anthropicModel
+        : config.model.default,
     permissions: config.permissions,
     maxSteps: config.limits.maxSteps,
     // The policy compares them with paths whose links are resolved.
@@ -38,5 +43,26 @@ export function createApp(options: AppOptions): Engine {
     settingsDirectory: resolveLinks(directory),
     platform: process.platform,
     now: () => new Date(),
+  });
+}
+
+/** The local provider alone, unless the user opted in to the cloud: a key in the environment is no opt-in. */
+function createProvider({ config, environment }: AppOptions): Provider {
+  const local = createLmxProvider(config.connection);
+  const { default: chosen, fallback, anthropicModel } = config.provider;
+  if (chosen === "lmx" && fallback === "none") return local;
+  return createCloudOptIn({
+    use: chosen === "anthropic" ? "only" : "fallback",
+    local,
+    name: "Anthropic",
+    isCloudModel: (modelId) => modelId.startsWith("claude-"),
+    async load() {
+      const { createAnthropicProvider } = await import("./providers/anthropic/provider.ts");
+      return createAnthropicProvider({
+        apiKey: environment.variables["ANTHROPIC_API_KEY"],
+        baseUrl: environment.variables["ANTHROPIC_BASE_URL"],
+        model: anthropicModel,
+      });
+    },
   });
 }

@@ -1,4 +1,4 @@
-// `--device host[:port]`: one server for this run, and no other.
+// `--device host[:port]` and `--provider`: one server for this run, and no other.
 import { OptaError } from "../protocol/error.ts";
 import type { ConfigFlags } from "../config/load.ts";
 
@@ -19,5 +19,44 @@ export function deviceSettings(device: string): ConfigFlags {
     throw new OptaError("usage", message, 'opta do --device localhost:1234 "…"');
   }
   // A named device is meant: falling back to another would answer from the wrong machine.
-  return { "connection.host": host, "connection.port": port, "connection.fallbackHosts": [] };
+  return {
+    "connection.host": host,
+    "connection.port": port,
+    "connection.fallbackHosts": [],
+    ...providerSettings("lmx"),
+  };
+}
+
+/** For commands that ask a server; `--provider` says whether it is the local one. */
+export const providerFlag = {
+  type: "enum",
+  options: ["lmx", "anthropic"],
+  description: "who answers: your own server, or the cloud (needs ANTHROPIC_API_KEY)",
+} as const;
+
+/**
+ * The settings that `--device` and `--provider` stand for together.
+ * @throws OptaError usage
+ */
+export function serverSettings(args: {
+  readonly device: string | undefined;
+  readonly provider: "lmx" | "anthropic" | undefined;
+}): ConfigFlags {
+  const { device, provider } = args;
+  if (device !== undefined && provider === "anthropic") {
+    const message = "--device names a server of yours, --provider anthropic the cloud: choose one";
+    throw new OptaError("usage", message, "opta help do");
+  }
+  return {
+    ...(provider === undefined ? {} : providerSettings(provider)),
+    ...(device === undefined ? {} : deviceSettings(device)),
+  };
+}
+
+/** Whoever names the local provider wants no cloud behind it either. */
+function providerSettings(provider: "lmx" | "anthropic"): ConfigFlags {
+  return {
+    "provider.default": provider,
+    ...(provider === "lmx" ? { "provider.fallback": "none" } : {}),
+  };
 }

@@ -4,6 +4,7 @@ import type { Client } from "../client/client.ts";
 import { exitCodes, isErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
 import type { EventPayload, OptaEvent } from "../protocol/event.ts";
 import type { OperationParams } from "../protocol/operations.ts";
+import { cloudPhase } from "../protocol/progress.ts";
 import { stripTerminalText } from "../base/terminal-text.ts";
 import { reportError } from "./errors.ts";
 import { OutputClosed, type Io } from "./output/io.ts";
@@ -39,11 +40,13 @@ export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
   };
   const stopListening = onInterrupt(cancel);
   const questions = createQuestions(options);
+  const tellCloud = createCloudNotice(options);
   try {
     const { turnId } = await client.call("turn.submit", submit);
     let end: TurnEnd = { exitCode: exitCodes.error.exit, stats: undefined };
     let ended = false;
     for await (const event of events) {
+      tellCloud(event);
       showUntilClosed(options.surface, event, cancel);
       if (event.event === "permission.request") questions.answer(event.payload);
       if (event.event === "tool.result") questions.noteDenied(event.payload);
@@ -73,6 +76,22 @@ function showUntilClosed(surface: TurnSurface, event: OptaEvent, cancel: () => v
     if (!(thrown instanceof OutputClosed)) throw thrown;
     cancel();
   }
+}
+
+/**
+ * Says once a turn on stderr that a cloud serves it: whether or not it is a terminal, and also with --quiet,
+ * because what leaves the machine is no detail of progress.
+ */
+function createCloudNotice({ io, surface }: RunTurnOptions): (event: OptaEvent) => void {
+  const told = new Set<string>();
+  return (event) => {
+    if (event.event !== "turn.progress" || event.payload.phase !== cloudPhase) return;
+    const { turnId, message, provider } = event.payload;
+    if (told.has(turnId)) return;
+    told.add(turnId);
+    surface.finishLine();
+    io.stderr.write(`opta: ${stripTerminalText(message ?? provider)}\n`);
+  };
 }
 
 function endDone(

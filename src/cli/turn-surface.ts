@@ -7,6 +7,7 @@ import {
   stripTerminalText,
 } from "../base/terminal-text.ts";
 import type { OptaEvent } from "../protocol/event.ts";
+import { cloudPhase } from "../protocol/progress.ts";
 import type { Io } from "./output/io.ts";
 import { escapeForTerminal } from "./output/json.ts";
 
@@ -72,6 +73,8 @@ export function createTextSurface(
           writeAnswer(event.payload.text);
           break;
         case "turn.progress":
+          // Told by run-turn.ts, whoever watches.
+          if (event.payload.phase === cloudPhase) break;
           note(style.dim(`  ${stripTerminalText(event.payload.message ?? event.payload.phase)}`));
           break;
         case "tool.start":

@@ -33,6 +33,16 @@ export const configSchema = z.strictObject({
       default: z.string().optional(),
     })
     .prefault({}),
+  provider: z
+    .strictObject({
+      /** Who answers; "anthropic" is the cloud. */
+      default: z.enum(["lmx", "anthropic"]).default("lmx"),
+      /** Who answers when no local server can. A key alone changes nothing: this is the opt-in. */
+      fallback: z.enum(["none", "anthropic"]).default("none"),
+      /** The model of the cloud. */
+      anthropicModel: z.string().min(1).default("claude-sonnet-5-5"),
+    })
+    .prefault({}),
   permissions: z
     .strictObject({
       mode: z.enum(permissionModes).default("safe"),

@@ -10,7 +10,7 @@ import type { OptaEvent } from "../protocol/event.ts";
 import type { Message } from "../protocol/message.ts";
 import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
 import type { Effect, PermissionMode, PermissionRule } from "../protocol/permission.ts";
-import { titleFromPrompt } from "../protocol/session.ts";
+import { titleFromPrompt, type SessionFile } from "../protocol/session.ts";
 import { spokenText, userMessageText } from "../protocol/turn-facts.ts";
 import type { Provider, ResolvedModel } from "../providers/provider.ts";
 import type { SessionStore } from "../store/session-store.ts";
@@ -88,6 +88,12 @@ export function createEngine(options: EngineOptions): Engine {
     const warmed = warming.get(model);
     warming.delete(model);
     return warmed ? orAborted(warmed, signal) : provider.connect(model, signal);
+  }
+
+  /** The model a session goes on with. One that another provider chose means nothing to this one. */
+  function sessionModel(file: SessionFile): string | undefined {
+    const isOurs = (file.metadata.provider ?? "lmx") === provider.id;
+    return (isOurs && file.model) || options.model;
   }
 
   function sessionOf(sessionId: string): Session {
@@ -172,7 +178,7 @@ export function createEngine(options: EngineOptions): Engine {
       mode: params.mode,
       abort: new AbortController(),
     };
-    const wanted = params.overrides?.model ?? (file.model || options.model);
+    const wanted = params.overrides?.model ?? sessionModel(file);
     if (file.title === "") file.title = titleFromPrompt(params.content);
     const position = session.enqueue(turn, async () => {
       const context = await turnContext(session, turn, params);
@@ -228,6 +234,7 @@ export function createEngine(options: EngineOptions): Engine {
         title: params.title ?? "",
         now: now(),
       });
+      file.metadata.provider = provider.id;
       const session = createSession({ file, lock, store, log, now });
       open.set(id, session);
       session.emit("session.snapshot", { snapshot: session.snapshot(), messages: [] });
@@ -239,7 +246,7 @@ export function createEngine(options: EngineOptions): Engine {
       const lock = await store.lock(sessionId);
       try {
         const loaded = await store.load(sessionId);
-        warm(loaded.model || options.model);
+        warm(sessionModel(loaded));
         const workspace = await resolveWorkspace(loaded.metadata.workspace);
         const file = {
           ...loaded,

@@ -11,6 +11,8 @@ export interface StepResult {
   readonly text: string;
   readonly thinking: string;
   readonly calls: readonly ProviderToolCall[];
+  /** What the provider wants to find in the message when it is sent again. */
+  readonly keep: Readonly<Record<string, unknown>>;
   readonly ending:
     | { readonly kind: "done"; readonly finishReason: "stop" | "tool_calls" | "length" }
     | { readonly kind: "failed"; readonly failure: ProviderFailure }
@@ -22,6 +24,7 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
   const texts: string[] = [];
   const thoughts: string[] = [];
   const calls: ProviderToolCall[] = [];
+  let keep: StepResult["keep"] = {};
   let ending: StepResult["ending"] = { kind: "aborted" };
 
   for await (const event of turn.provider.stream(request, signal)) {
@@ -42,13 +45,14 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
       case "progress":
         session.emit("turn.progress", {
           turnId,
-          phase: "waiting",
+          phase: event.phase ?? "waiting",
           message: event.message,
-          provider: turn.provider.id,
+          provider: event.provider ?? turn.provider.id,
         });
         break;
       case "done":
         countUsage(event.usage, turn);
+        keep = event.keep ?? {};
         ending = { kind: "done", finishReason: event.finishReason };
         break;
       case "error":
@@ -59,7 +63,7 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
     }
   }
   if (signal.aborted) ending = { kind: "aborted" };
-  return { text: texts.join(""), thinking: thoughts.join(""), calls, ending };
+  return { text: texts.join(""), thinking: thoughts.join(""), calls, keep, ending };
 }
 
 function countUsage(usage: Usage | null, turn: TurnContext): void {

@@ -67,6 +67,7 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
   await session.save();
   const resolved = await endingIn(context, connecting);
   session.file.model = session.file.metadata.model = resolved.model;
+  session.file.metadata.provider = resolved.provider ?? context.provider.id;
 
   for (; counters.steps < context.maxSteps;) {
     counters.steps += 1;
@@ -157,6 +158,7 @@ function assistantMessage(step: StepResult): Message {
     content: step.text,
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
     ...thinkingField(step),
+    ...step.keep,
   };
 }
 

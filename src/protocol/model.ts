@@ -23,7 +23,7 @@ export const modelListSchema = z.object({
 export const serverStatusSchema = z.object({
   /** "host:port" of the server that answered. */
   server: z.string(),
-  kind: z.enum(["lmx", "openai"]),
+  kind: z.enum(["lmx", "openai", "anthropic"]),
   version: z.string().nullable(),
   /** True when a chat request would find a model. */
   ready: z.boolean(),

@@ -16,6 +16,8 @@ export const sessionFileSchema = z.looseObject({
   metadata: z.looseObject({
     workspace: z.string(),
     model: z.string(),
+    /** Whose model that is: "lmx", "anthropic"; absent in files of other writers, who knew LMX only. */
+    provider: z.string().optional(),
     /** ISO 8601, UTC; so are all times here. */
     createdAt: z.string(),
     updatedAt: z.string(),

@@ -41,11 +41,20 @@ export type ProviderEvent =
   | { readonly type: "thinking"; readonly text: string }
   | { readonly type: "tool_call"; readonly call: ProviderToolCall }
   /** Something the user should see while waiting: a wait for Retry-After, a fall back to SSE. */
-  | { readonly type: "progress"; readonly message: string }
+  | {
+      readonly type: "progress";
+      readonly message: string;
+      /** "waiting" when absent. */
+      readonly phase?: string;
+      /** The provider it is about, when it is not the one that was asked. */
+      readonly provider?: string;
+    }
   | {
       readonly type: "done";
       readonly finishReason: "stop" | "tool_calls" | "length";
       readonly usage: Usage | null;
+      /** More keys for the assistant message, which the provider wants to find there when it is sent again. */
+      readonly keep?: Readonly<Record<string, unknown>>;
     }
   | {
       readonly type: "error";
@@ -61,6 +70,8 @@ export interface ResolvedModel {
   readonly contextLength: number | null;
   /** For messages: "localhost:1234". */
   readonly server: string;
+  /** Who will answer, when it is not the provider that was asked. */
+  readonly provider?: string;
 }
 
 export interface Provider {

@@ -8,7 +8,7 @@ import { OptaError } from "../../protocol/error.ts";
 import type { TurnStats } from "../../protocol/event.ts";
 import { permissionModes, type PermissionMode } from "../../protocol/permission.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
-import { deviceSettings } from "../device.ts";
+import { providerFlag, serverSettings } from "../device.ts";
 import type { Io } from "../output/io.ts";
 import { runTurnToEnd } from "../run-turn.ts";
 import { readTask } from "../task-input.ts";
@@ -18,6 +18,7 @@ import { createJsonSurface, createTextSurface } from "../turn-surface.ts";
 const flags = {
   model: { type: "string", alias: "m", valueHint: "ID", description: "the model to use" },
   device: { type: "string", valueHint: "HOST[:PORT]", description: "the model server to use" },
+  provider: providerFlag,
   mode: { type: "enum", options: permissionModes, description: "what may happen without asking" },
   auto: { type: "boolean", description: "allow writes in the workspace; short for --mode auto" },
   dangerous: { type: "boolean", description: "allow everything your rules do not deny" },
@@ -74,7 +75,7 @@ export const command = defineCommand({
     if (args.output !== undefined) checkOutput(args.output);
     const permissionMode = chosenMode(context);
     const client = await context.connect({
-      ...(args.device === undefined ? {} : deviceSettings(args.device)),
+      ...serverSettings(args),
       "model.default": args.model,
     });
     const { sessionId, afterSeq } = await openSession(client, context);

@@ -6,7 +6,7 @@ import { defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
 import { toJsonText } from "../output/json.ts";
 import { formatBytes } from "../output/quantity.ts";
-import { deviceSettings } from "../device.ts";
+import { providerFlag, serverSettings } from "../device.ts";
 
 export const command = defineCommand({
   name: "status",
@@ -14,11 +14,12 @@ export const command = defineCommand({
   args: {
     json: { type: "boolean", description: "print one JSON document" },
     device: { type: "string", valueHint: "HOST[:PORT]", description: "the model server to ask" },
+    provider: providerFlag,
   },
   notes: "Exits 3 when no server is reachable, else 0; `ready` says whether a model is loaded.",
   examples: ["opta status", "opta status --json", "opta status --device studio.local:1234"],
   async run({ args, io, connect }) {
-    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
+    const client = await connect(serverSettings(args));
     try {
       const status = await client.call("lmx.status", {});
       io.stdout.write(
@@ -35,10 +36,16 @@ export const command = defineCommand({
   },
 });
 
+const kindWords: Readonly<Record<ServerStatus["kind"], string>> = {
+  lmx: "Opta LMX",
+  openai: "OpenAI-compatible",
+  anthropic: "Anthropic, in the cloud: turns leave your network",
+};
+
 function describe(status: ServerStatus, io: Io): string {
   const { memory, loadedModels } = status;
   const style = io.style(1);
-  const kind = status.kind === "lmx" ? "Opta LMX" : "OpenAI-compatible";
+  const kind = kindWords[status.kind];
   const rows: readonly (readonly [string, string])[] = [
     ["server", status.server],
     ["kind", status.version === null ? kind : `${kind} ${stripTerminalText(status.version)}`],

@@ -93,11 +93,17 @@ test("nothing reachable with --json is a document too, and exits 3", async () =>
   });
 });
 
-test("--device asks that server and switches fallbacks off", async () => {
+test("--device asks that server and switches fallbacks off, the cloud's too", async () => {
   const client = createFakeClient({ "lmx.status": () => status });
   const { connections } = await runWords(["status", "--device", "other:99"], { client });
   expect(connections).toEqual([
-    { "connection.host": "other", "connection.port": 99, "connection.fallbackHosts": [] },
+    {
+      "connection.host": "other",
+      "connection.port": 99,
+      "connection.fallbackHosts": [],
+      "provider.default": "lmx",
+      "provider.fallback": "none",
+    },
   ]);
 });
 
@@ -105,4 +111,26 @@ test("escape sequences in model names are not printed", async () => {
   const named = { ...status, loadedModels: ["evil\u001b]0;x\u0007model"] };
   const client = createFakeClient({ "lmx.status": () => named });
   expect((await runWords(["status"], { client })).stdout).toContain("models     evilmodel\n");
+});
+
+test("--provider lmx asks the local server with no cloud behind it, --provider anthropic the cloud", async () => {
+  const client = createFakeClient({ "lmx.status": () => status });
+  const asked = async (provider: string) =>
+    (await runWords(["status", "--provider", provider], { client })).connections;
+  expect(await asked("lmx")).toEqual([{ "provider.default": "lmx", "provider.fallback": "none" }]);
+  expect(await asked("anthropic")).toEqual([{ "provider.default": "anthropic" }]);
+});
+
+test("a device and the cloud at once are refused", async () => {
+  const words = ["status", "--device", "studio", "--provider", "anthropic"];
+  const { exitCode, stderr } = await runWords(words);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("choose one");
+});
+
+test("says that the cloud would serve", async () => {
+  const cloud = { ...status, server: "api.anthropic.com", kind: "anthropic", version: null };
+  const client = createFakeClient({ "lmx.status": () => ({ ...cloud, transport: "sse" }) });
+  const { stdout } = await runWords(["status"], { client });
+  expect(stdout).toContain("kind       Anthropic, in the cloud: turns leave your network\n");
 });
