@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { createId } from "../base/ids.ts";
 import { orAborted } from "../base/or-aborted.ts";
 import { resolveLinks } from "../base/resolve-links.ts";
-import { OptaError } from "../protocol/error.ts";
+import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
 import type { Message } from "../protocol/message.ts";
 import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
@@ -15,6 +15,7 @@ import { spokenText, userMessageText } from "../protocol/turn-facts.ts";
 import type { Provider, ResolvedModel } from "../providers/provider.ts";
 import type { SessionStore } from "../store/session-store.ts";
 import type { Tool } from "../tools/tool.ts";
+import { reportContext } from "./context-report.ts";
 import { createEventLog } from "./event-log.ts";
 import { completeHistory } from "./message-history.ts";
 import { createPathMatcher } from "./path-globs.ts";
@@ -146,8 +147,11 @@ export function createEngine(options: EngineOptions): Engine {
         sessionRules: session.rules,
         readableDirectories: [outputDirectory],
       }),
+      keep: (name, text) => store.keep(session.id, name, text),
       counters: {
         steps: 0,
+        compactions: 0,
+        compactedAtStep: undefined,
         promptTokens: 0,
         completionTokens: 0,
         toolCalls: 0,
@@ -187,12 +191,18 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   /** The prompt and the project's instructions, which are read like any file: only when the policy allows it. */
-  async function systemMessage(context: TurnContext): Promise<Message> {
-    const instructions = await readProjectInstructions(context.workspace, (path) => {
-      const verdict = context.judge("read_file", [{ kind: "read", path }]);
+  async function systemPromptOf({ workspace, judge: judgeCall }: PolicyPlace) {
+    const instructions = await readProjectInstructions(workspace, (path) => {
+      const verdict = judgeCall("read_file", [{ kind: "read", path }]);
       return verdict.decision === "allow" ? undefined : verdict.reason;
     });
-    for (const { name, reason } of instructions.leftOut) {
+    const message: Message = { role: "system", content: systemMessageText(instructions.found) };
+    return { message, leftOut: instructions.leftOut };
+  }
+
+  async function systemMessage(context: TurnContext): Promise<Message> {
+    const { message, leftOut } = await systemPromptOf(context);
+    for (const { name, reason } of leftOut) {
       context.session.emit("turn.progress", {
         turnId: context.turnId,
         phase: "preparing",
@@ -200,7 +210,7 @@ export function createEngine(options: EngineOptions): Engine {
         provider: provider.id,
       });
     }
-    return { role: "system", content: systemMessageText(instructions.found) };
+    return message;
   }
 
   async function userMessage(content: string, workspace: string): Promise<Message> {
@@ -266,6 +276,24 @@ export function createEngine(options: EngineOptions): Engine {
       );
       const found = query ? await withText(inWorkspace, query) : inWorkspace;
       return { sessions: found.slice(0, limit), corrupt };
+    },
+    async "session.context"(params, signal) {
+      const file =
+        params.sessionId === undefined
+          ? undefined
+          : (open.get(params.sessionId)?.file ?? (await store.load(params.sessionId)));
+      const workspace = file?.metadata.workspace ?? (await resolveWorkspace(params.workspace));
+      const wanted = params.model ?? (file?.model || options.model);
+      const resolved = await connect(wanted, signal).catch(toOptaError);
+      const { judge: judgeCall } = policyFor({
+        workspace,
+        mode: options.permissions.mode,
+        sessionRules: [],
+        readableDirectories: [],
+      });
+      const { message } = await systemPromptOf({ workspace, judge: judgeCall });
+      const messages = file?.messages.length ? file.messages : [message];
+      return reportContext({ file, messages, tools: toolSchemas, resolved });
     },
     async "session.delete"({ sessionId }) {
       await store.delete(sessionId);
@@ -343,6 +371,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 }
 
+type PolicyPlace = Pick<TurnContext, "workspace" | "judge">;
 type SubmitParams = OperationParams<"turn.submit">;
 
 /** A turn's own mode first; plan and review turns are read-only whatever the configuration says. */

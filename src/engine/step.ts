@@ -12,7 +12,11 @@ export interface StepResult {
   readonly thinking: string;
   readonly calls: readonly ProviderToolCall[];
   readonly ending:
-    | { readonly kind: "done"; readonly finishReason: "stop" | "tool_calls" | "length" }
+    | {
+        readonly kind: "done";
+        readonly finishReason: "stop" | "tool_calls" | "length";
+        readonly usage: Usage | null;
+      }
     | { readonly kind: "failed"; readonly failure: ProviderFailure }
     | { readonly kind: "aborted" };
 }
@@ -49,7 +53,7 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
         break;
       case "done":
         countUsage(event.usage, turn);
-        ending = { kind: "done", finishReason: event.finishReason };
+        ending = { kind: "done", finishReason: event.finishReason, usage: event.usage };
         break;
       case "error":
         ending = { kind: "failed", failure: event };
