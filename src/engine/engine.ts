@@ -191,9 +191,9 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   /** The prompt and the project's instructions, which are read like any file: only when the policy allows it. */
-  async function systemPromptOf({ workspace, judge: judgeCall }: PolicyPlace) {
+  async function systemPromptOf({ workspace, judge: judgeRead }: PolicyPlace) {
     const instructions = await readProjectInstructions(workspace, (path) => {
-      const verdict = judgeCall("read_file", [{ kind: "read", path }]);
+      const verdict = judgeRead("read_file", [{ kind: "read", path }]);
       return verdict.decision === "allow" ? undefined : verdict.reason;
     });
     const message: Message = { role: "system", content: systemMessageText(instructions.found) };
@@ -285,14 +285,16 @@ export function createEngine(options: EngineOptions): Engine {
       const workspace = file?.metadata.workspace ?? (await resolveWorkspace(params.workspace));
       const wanted = params.model ?? (file?.model || options.model);
       const resolved = await connect(wanted, signal).catch(toOptaError);
-      const { judge: judgeCall } = policyFor({
+      const policy = policyFor({
         workspace,
         mode: options.permissions.mode,
         sessionRules: [],
         readableDirectories: [],
       });
-      const { message } = await systemPromptOf({ workspace, judge: judgeCall });
-      const messages = file?.messages.length ? file.messages : [message];
+      const { message } = await systemPromptOf({ workspace, judge: policy.judge });
+      // A session without a system message gets one with its next turn.
+      const said = file?.messages ?? [];
+      const messages = said[0]?.role === "system" ? said : [message, ...said];
       return reportContext({ file, messages, tools: toolSchemas, resolved });
     },
     async "session.delete"({ sessionId }) {
