@@ -15,8 +15,8 @@ const read = (limit: number, path = "big.txt") => ({
 });
 
 function statsOf(run: Parameters<typeof eventsOf>[0]) {
-  const done = eventsOf(run).at(-1);
-  if (done?.event !== "turn.done") throw new Error(`no turn.done: ${run.stderr}`);
+  const done = eventsOf(run).find((event) => event.event === "turn.done");
+  if (done === undefined) throw new Error(`no turn.done: ${run.stderr}`);
   return done.payload.stats;
 }
 
@@ -175,6 +175,26 @@ test("results that would fill a small window are cut before they are sent, and s
     );
   }
   expect(prefixBreaks(model.requests)).toEqual([]);
+});
+
+test("a server that counts more tokens than estimated is believed: history is compacted earlier", async () => {
+  const compactedAfter = async (tokensPerByte: number) => {
+    using place = createPlace({ "big.txt": line.repeat(40) });
+    using model = startEndlessModel({
+      window: 32_768,
+      step: (number, promptBytes) => ({
+        ...(number === 24 ? { text: "ok" } : { calls: [read(16 + number)] }),
+        promptTokens: Math.round(promptBytes * tokensPerByte),
+      }),
+    });
+    await optaDo(["go"], { place, port: model.port });
+    expect(model.refusals).toEqual([]);
+    return prefixBreaks(model.requests)[0] ?? 24;
+  };
+  const asEstimated = await compactedAfter(0.31);
+  const twiceAsMany = await compactedAfter(0.62);
+  expect(twiceAsMany).toBeLessThan(asEstimated);
+  expect(twiceAsMany).toBeGreaterThan(3);
 });
 
 test("a window that nobody knows is left to the server: nothing is compacted or cut", async () => {

@@ -32,7 +32,7 @@ interface Endless {
   /** Tokens; null: the server does not say, and refuses nothing for its size. */
   readonly window: number | null;
   /** @param number counts the requests with tools from 1 */
-  readonly step: (number: number) => ModelAnswer;
+  readonly step: (number: number, promptBytes: number) => ModelAnswer;
   readonly summary?: () => ModelAnswer;
 }
 
@@ -64,7 +64,7 @@ export function startEndlessModel(options: Endless): EndlessModel {
       if (!isSummary) steps += 1;
       const answer = isSummary
         ? (options.summary?.() ?? { text: "The files were read." })
-        : options.step(steps);
+        : options.step(steps, Buffer.byteLength(frame));
       if (answer.error !== undefined) {
         send({ type: "chat.error", error: answer.error });
         return;
