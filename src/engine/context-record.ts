@@ -1,7 +1,6 @@
 // What a session remembers about its context from one process to the next: how its server counts tokens next to
 // our estimate, whether the user was told that the server trims, how often history was compacted. It lies in
 // the session file under a key of its own. Pure.
-import { z } from "zod";
 import { messageText, type Message } from "../protocol/message.ts";
 import type { SessionFile } from "../protocol/session.ts";
 import type { ToolSchema } from "../providers/provider.ts";
@@ -14,19 +13,26 @@ const plausibleRatio = { least: 0.7, most: 3 } as const;
 /** Smaller gaps between sent and read are ways of counting, not trimming. */
 const trimmedTokens = 1024;
 
-const recordSchema = z.object({
+export interface ContextRecord {
   /** The server's count over our estimate, from its newest answer; 1 until one told. */
-  ratio: z.number().min(plausibleRatio.least).max(plausibleRatio.most).catch(1),
-  trimTold: z.boolean().catch(false),
-  compactions: z.number().int().min(0).catch(0),
-});
+  readonly ratio: number;
+  readonly trimTold: boolean;
+  readonly compactions: number;
+}
 
-export type ContextRecord = z.infer<typeof recordSchema>;
-
-/** Defaults for what is not there: other programs write session files too. */
+/** Defaults for what is not there or not ours: other programs write session files too. By hand: it runs in every step. */
 export function readContextRecord(file: SessionFile): ContextRecord {
-  const found = recordSchema.safeParse(file[key]);
-  return found.success ? found.data : recordSchema.parse({});
+  const found: Readonly<Record<string, unknown>> = Object(file[key]);
+  const { ratio, trimTold, compactions } = found;
+  return {
+    ratio: typeof ratio === "number" && isPlausible(ratio) ? ratio : 1,
+    trimTold: trimTold === true,
+    compactions: Number.isSafeInteger(compactions) ? Math.max(0, Number(compactions)) : 0,
+  };
+}
+
+function isPlausible(ratio: number): boolean {
+  return ratio >= plausibleRatio.least && ratio <= plausibleRatio.most;
 }
 
 /** Into the file in memory; the next save writes it. */
@@ -61,6 +67,5 @@ export function readPromptCount({ messages, tools, promptTokens }: CountedPrompt
     return { kind: "trimmed", sentTokens: leastTokens };
   }
   const ratio = promptTokens / (estimateMessagesTokens(messages) + estimateToolsTokens(tools));
-  const isPlausible = ratio >= plausibleRatio.least && ratio <= plausibleRatio.most;
-  return isPlausible ? { kind: "ratio", ratio } : { kind: "unknown" };
+  return isPlausible(ratio) ? { kind: "ratio", ratio } : { kind: "unknown" };
 }
