@@ -63,6 +63,7 @@ async function turnWith(calls: readonly ProviderToolCall[], { parallelTools = tr
     permissions: { mode: "safe", rules: [] },
     maxSteps: 5,
     home: directory,
+    settingsDirectory: directory,
     platform: "linux",
     now: () => new Date(0),
   });
