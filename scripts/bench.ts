@@ -9,6 +9,7 @@ import type { ScenarioInput } from "../src/lmx-server/scenario.ts";
 import { buildOpta } from "./build.ts";
 import { compile, hostTarget } from "./compile.ts";
 import type { Measurement } from "./measure-process.ts";
+import { reportPrompts, type PromptReport } from "./prompt-report.ts";
 
 const root = join(import.meta.dir, "..");
 const warmUps = 2;
@@ -27,7 +28,9 @@ interface Row {
   readonly name: string;
   readonly value: number;
   readonly limit: number;
-  readonly unit: "x" | "ms" | "bytes";
+  readonly unit: "x" | "ms" | "bytes" | "%" | "tokens";
+  /** The limit is the least instead of the most. */
+  readonly isLeast?: true;
   /** What the ratio was made of. */
   readonly detail: string;
 }
@@ -42,6 +45,7 @@ if (import.meta.main) {
     const rows = [
       ...toRows(await measureAll(scratch, Number(values.runs))),
       await measureLongOutput(scratch),
+      ...toPromptRows(await reportPrompts(join(root, "dist/opta"))),
     ];
     console.log(formatTable(rows));
     process.exitCode = rows.every(isWithin) ? 0 : 1;
@@ -170,22 +174,41 @@ function ratio(name: string, { value, hello, limit, show }: Ratio): Row {
   return { name, value: value / hello, limit, unit: "x", detail };
 }
 
+function toPromptRows(report: PromptReport): readonly Row[] {
+  const stable = Object.entries(report.stablePercent).map(([name, value]) => ({
+    name: `prefix: ${name}`,
+    value,
+    limit: 100,
+    isLeast: true as const,
+    unit: "%" as const,
+    detail: "",
+  }));
+  const tokens = {
+    name: "first request, BPE tokens",
+    value: report.firstRequestTokens,
+    limit: 2000,
+    unit: "tokens" as const,
+    detail: "o200k_base over its JSON",
+  };
+  return [...stable, tokens];
+}
+
 /** NaN (nothing measured) is over. */
-function isWithin({ value, limit }: Row): boolean {
-  return value <= limit;
+function isWithin({ value, limit, isLeast }: Row): boolean {
+  return isLeast ? value >= limit : value <= limit;
 }
 
 function formatTable(rows: readonly Row[]): string {
   const show = (value: number, unit: Row["unit"]) =>
-    unit === "bytes"
-      ? `${Math.round(value)} bytes`
+    unit === "bytes" || unit === "tokens"
+      ? `${Math.round(value)} ${unit}`
       : `${value.toFixed(unit === "x" ? 2 : 1)} ${unit}`;
   return rows
     .map((row) =>
       [
         row.name.padEnd(32),
         show(row.value, row.unit).padStart(12),
-        `<= ${show(row.limit, row.unit)}`.padEnd(16),
+        `${row.isLeast ? ">=" : "<="} ${show(row.limit, row.unit)}`.padEnd(16),
         (isWithin(row) ? "PASS" : "OVER").padEnd(6),
         row.detail,
       ]

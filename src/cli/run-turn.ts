@@ -102,7 +102,7 @@ function endDone(
   const cut = new OptaError(
     "answer-cut",
     "the answer was cut at the model's output limit",
-    `opta do --resume ${submit.sessionId} "go on"`,
+    `opta do --resume ${submit.sessionId}`,
   );
   return { exitCode: reportError(cut, io, { trace: false }), stats };
 }

@@ -19,6 +19,10 @@ export const commandTable: CommandTable = {
     summary: "list, load, unload and choose models",
     load: async () => (await import("./commands/models.ts")).command,
   },
+  context: {
+    summary: "show what fills the model's context window",
+    load: async () => (await import("./commands/context.ts")).command,
+  },
   sessions: {
     summary: "list, show, search, export and delete saved sessions",
     load: async () => (await import("./commands/sessions.ts")).command,

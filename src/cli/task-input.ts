@@ -11,27 +11,36 @@ const silentPipeMs = 500;
 const inputLimitBytes = 16 * 1024 * 1024;
 
 export interface TaskInput {
-  readonly task: string;
+  /** Undefined: nothing was said, where that is allowed. */
+  readonly task: string | undefined;
   /** True when a pipe was open but silent, and so was not read. */
   readonly ignoredPipe: boolean;
 }
 
 /**
  * @param words the positional arguments; a lone "-" stands for stdin
+ * @param options.optional no task is no mistake, so that stdin is not waited for either
  * @throws OptaError usage when there is no task
  */
-export async function readTask(words: readonly string[], io: Io): Promise<TaskInput> {
+export async function readTask(
+  words: readonly string[],
+  io: Io,
+  options: { readonly optional: boolean },
+): Promise<TaskInput> {
   const typed = words.filter((word) => word !== "-").join(" ");
-  const wantsStdin = words.includes("-") || typed.trim() === "";
+  const wantsStdin = words.includes("-") || (typed.trim() === "" && !options.optional);
   const piped = isPiped();
-  if (words.length === 0 && !piped && io.isTerminal(0)) throw noTask();
+  if (words.length === 0 && !options.optional && !piped && io.isTerminal(0)) throw noTask();
   const input = wantsStdin
     ? await readAll(Bun.stdin.stream().getReader())
     : piped
       ? await readIfReady()
       : "";
   const task = [typed, input ?? ""].filter((part) => part.trim() !== "").join("\n\n");
-  if (task.trim() === "") throw noTask();
+  if (task.trim() === "") {
+    if (!options.optional || wantsStdin) throw noTask();
+    return { task: undefined, ignoredPipe: false };
+  }
   return { task, ignoredPipe: input === undefined };
 }
 

@@ -5,26 +5,25 @@ import { basename, dirname, join } from "node:path";
 import { createId } from "../base/ids.ts";
 import { orAborted } from "../base/or-aborted.ts";
 import { resolveLinks } from "../base/resolve-links.ts";
-import { OptaError } from "../protocol/error.ts";
+import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
-import type { Message } from "../protocol/message.ts";
 import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
 import type { Effect, PermissionMode, PermissionRule } from "../protocol/permission.ts";
 import { titleFromPrompt, type SessionFile } from "../protocol/session.ts";
-import { spokenText, userMessageText } from "../protocol/turn-facts.ts";
+import { spokenText } from "../protocol/turn-facts.ts";
 import type { Provider, ResolvedModel } from "../providers/provider.ts";
 import type { SessionStore } from "../store/session-store.ts";
 import type { Tool } from "../tools/tool.ts";
+import { reportContext } from "./context-report.ts";
 import { createEventLog } from "./event-log.ts";
 import { completeHistory } from "./message-history.ts";
+import { openSystemMessage, openUserMessage, readSystemMessage } from "./opening-messages.ts";
 import { createPathMatcher } from "./path-globs.ts";
 import { createReadScope, judge, type JudgedCall } from "./permission-policy.ts";
 import { createSession, newSessionFile, type Session, type Turn } from "./session.ts";
-import { systemMessageText } from "./system-prompt.ts";
 import { toToolSchemas } from "./tool-schemas.ts";
 import { runTurn } from "./turn.ts";
 import type { TurnContext } from "./turn-context.ts";
-import { readGitBranch, readProjectInstructions } from "./workspace-facts.ts";
 
 export interface EngineOptions {
   readonly daemonId: string;
@@ -152,8 +151,11 @@ export function createEngine(options: EngineOptions): Engine {
         sessionRules: session.rules,
         readableDirectories: [outputDirectory],
       }),
+      keep: (name, text) => store.keep(session.id, name, text),
       counters: {
         steps: 0,
+        compactions: 0,
+        compactedAtStep: undefined,
         promptTokens: 0,
         completionTokens: 0,
         toolCalls: 0,
@@ -184,39 +186,13 @@ export function createEngine(options: EngineOptions): Engine {
       const context = await turnContext(session, turn, params);
       await runTurn(turn, context, {
         connect: (signal) => connect(wanted, signal),
-        systemMessage: () => systemMessage(context),
-        userMessage: () => userMessage(params.content, workspace),
+        systemMessage: () => openSystemMessage(context),
+        userMessage: () =>
+          openUserMessage(params.content, { workspace, platform: options.platform, now: now() }),
       });
     });
     session.emit("turn.queued", { ...writer, queueSize: position, position });
     return { turnId: turn.turnId, queued: position - 1 };
-  }
-
-  /** The prompt and the project's instructions, which are read like any file: only when the policy allows it. */
-  async function systemMessage(context: TurnContext): Promise<Message> {
-    const instructions = await readProjectInstructions(context.workspace, (path) => {
-      const verdict = context.judge("read_file", [{ kind: "read", path }]);
-      return verdict.decision === "allow" ? undefined : verdict.reason;
-    });
-    for (const { name, reason } of instructions.leftOut) {
-      context.session.emit("turn.progress", {
-        turnId: context.turnId,
-        phase: "preparing",
-        message: `${name} was left out of the instructions: ${reason}`,
-        provider: provider.id,
-      });
-    }
-    return { role: "system", content: systemMessageText(instructions.found) };
-  }
-
-  async function userMessage(content: string, workspace: string): Promise<Message> {
-    const facts = {
-      workspace,
-      platform: options.platform,
-      date: localDate(now()),
-      gitBranch: await readGitBranch(workspace),
-    };
-    return { role: "user", content: userMessageText(content, facts) };
   }
 
   const handlers: Handlers = {
@@ -273,6 +249,26 @@ export function createEngine(options: EngineOptions): Engine {
       );
       const found = query ? await withText(inWorkspace, query) : inWorkspace;
       return { sessions: found.slice(0, limit), corrupt };
+    },
+    async "session.context"(params, signal) {
+      const file =
+        params.sessionId === undefined
+          ? undefined
+          : (open.get(params.sessionId)?.file ?? (await store.load(params.sessionId)));
+      const workspace = file?.metadata.workspace ?? (await resolveWorkspace(params.workspace));
+      const wanted = params.model ?? (file === undefined ? options.model : sessionModel(file));
+      const resolved = await connect(wanted, signal).catch(toOptaError);
+      const policy = policyFor({
+        workspace,
+        mode: options.permissions.mode,
+        sessionRules: [],
+        readableDirectories: [],
+      });
+      const { message } = await readSystemMessage({ workspace, judge: policy.judge });
+      // A session without a system message gets one with its next turn.
+      const said = file?.messages ?? [];
+      const messages = said[0]?.role === "system" ? said : [message, ...said];
+      return reportContext({ file, messages, tools: toolSchemas, resolved });
     },
     async "session.delete"({ sessionId }) {
       await store.delete(sessionId);
@@ -364,12 +360,6 @@ function permissionModeOf(params: SubmitParams, configured: PermissionMode): Per
     default:
       return configured;
   }
-}
-
-/** YYYY-MM-DD in local time: the user's today. */
-function localDate(time: Date): string {
-  const month = String(time.getMonth() + 1).padStart(2, "0");
-  return `${time.getFullYear()}-${month}-${String(time.getDate()).padStart(2, "0")}`;
 }
 
 /** The path with the links in front of its last name resolved, as effects name it; the leaf need not exist. */

@@ -6,6 +6,11 @@ import type { Message } from "../protocol/message.ts";
 export const interruptedResult = "[interrupted: this call did not finish]";
 /** Stands in for an answer that never came, so that roles still alternate. */
 export const noAnswer = "[no answer]";
+export const noAnswerMessage: Message = {
+  role: "assistant",
+  content: noAnswer,
+  interrupted: true,
+};
 
 /**
  * The same messages with a result for every tool call and an answer for every user message. Only adds, and
@@ -17,7 +22,7 @@ export function completeHistory(messages: readonly Message[]): Message[] {
     const message = messages[index] as Message;
     const previous = complete.at(-1);
     if (message.role === "user" && previous?.role === "user") {
-      complete.push({ role: "assistant", content: noAnswer });
+      complete.push(noAnswerMessage);
     }
     complete.push(message);
     if (!message.tool_calls?.length) continue;
@@ -34,9 +39,21 @@ export function completeHistory(messages: readonly Message[]): Message[] {
   // A turn that died behind its tool results, or before any answer.
   const last = complete.at(-1);
   if (last?.role === "user" || last?.role === "tool") {
-    complete.push({ role: "assistant", content: noAnswer });
+    complete.push(noAnswerMessage);
   }
   return complete;
+}
+
+/** Sent once a turn to a model that answered with nothing (contracts/text-tool-calls.md rule 8); the same bytes always. */
+export const nudgeMessage: Message = {
+  role: "user",
+  content: "[automatic] Your last answer was empty. Go on with the task: call a tool, or answer.",
+  nudge: true,
+};
+
+/** True for a message that opta wrote in the user's place. */
+export function isNudge(message: Message): boolean {
+  return message["nudge"] === true;
 }
 
 export function toolResultMessage(callId: string, text: string): Message {

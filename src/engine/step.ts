@@ -14,7 +14,11 @@ export interface StepResult {
   /** What the provider wants to find in the message when it is sent again. */
   readonly keep: Readonly<Record<string, unknown>>;
   readonly ending:
-    | { readonly kind: "done"; readonly finishReason: "stop" | "tool_calls" | "length" }
+    | {
+        readonly kind: "done";
+        readonly finishReason: "stop" | "tool_calls" | "length";
+        readonly usage: Usage | null;
+      }
     | { readonly kind: "failed"; readonly failure: ProviderFailure }
     | { readonly kind: "aborted" };
 }
@@ -53,7 +57,7 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
       case "done":
         countUsage(event.usage, turn);
         keep = event.keep ?? {};
-        ending = { kind: "done", finishReason: event.finishReason };
+        ending = { kind: "done", finishReason: event.finishReason, usage: event.usage };
         break;
       case "error":
         ending = { kind: "failed", failure: event };

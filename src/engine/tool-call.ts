@@ -40,14 +40,17 @@ interface RejectedCall {
 /**
  * Runs the calls of one step: neighbouring read-only ones at once, the others one after another, so that
  * what the model wrote first happens first.
+ * @param options.parallel false: one call at a time, for models that lose track of several
  * @returns the text for the model of each call, in the order of `calls`
  */
 export async function runToolCalls(
   calls: readonly ProviderToolCall[],
   turn: TurnContext,
+  options: { readonly parallel: boolean },
 ): Promise<readonly string[]> {
   const results: string[] = [];
-  for (const group of groupCalls(calls, turn.tools)) {
+  const groups = options.parallel ? groupCalls(calls, turn.tools) : calls.map((call) => [call]);
+  for (const group of groups) {
     // The gate is passed one by one: two questions at once would confuse whoever answers.
     const gated: (AdmittedCall | RejectedCall)[] = [];
     for (const call of group) gated.push(await admit(call, turn));
@@ -86,6 +89,7 @@ async function admit(
     remedy,
   });
   if (turn.signal.aborted) return reject("cancelled", "cancelled by the user");
+  if (call.problem !== undefined) return reject("invalid", call.problem);
   const tool = turn.tools.get(call.name);
   if (!tool) {
     const names = [...turn.tools.keys()].toSorted().join(", ");

@@ -21,11 +21,20 @@ export interface TurnContext {
   judge(tool: string, effects: readonly Effect[]): Verdict;
   /** What a call whose effects were permitted may show of what is below them. */
   readScope(tool: string, effects: readonly Effect[]): ReadScope;
+  /**
+   * Keeps a text in a private file of the session: `name` below its directory.
+   * @returns its path. @throws OptaError storage-full | storage-failed
+   */
+  keep(name: string, text: string): Promise<string>;
   readonly counters: TurnCounters;
 }
 
 export interface TurnCounters {
   steps: number;
+  /** Summaries the model was asked for. */
+  compactions: number;
+  /** `steps` when history was last compacted. */
+  compactedAtStep: number | undefined;
   promptTokens: number;
   completionTokens: number;
   toolCalls: number;

@@ -5,7 +5,11 @@ import type { Message } from "../protocol/message.ts";
 import type { TurnStats } from "../protocol/event.ts";
 import type { ProviderToolCall, ResolvedModel } from "../providers/provider.ts";
 import { outputReserveTokens } from "./context.ts";
-import { noAnswer, toolResultMessage } from "./message-history.ts";
+import { fitResults } from "./fit-results.ts";
+import { makeRoom } from "./make-room.ts";
+import { noAnswer, noAnswerMessage, nudgeMessage, toolResultMessage } from "./message-history.ts";
+import { notePromptCount } from "./note-prompt-count.ts";
+import { createRepetitionWatch, repeatedSteps } from "./repetition.ts";
 import type { Turn } from "./session.ts";
 import { runStep, type StepResult } from "./step.ts";
 import { runToolCalls } from "./tool-call.ts";
@@ -69,7 +73,10 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
   session.file.model = session.file.metadata.model = resolved.model;
   session.file.metadata.provider = resolved.provider ?? context.provider.id;
 
+  const repetition = createRepetitionWatch();
+  let nudged = false;
   for (; counters.steps < context.maxSteps;) {
+    await endingIn(context, makeRoom(context, resolved));
     counters.steps += 1;
     const step = await runStep(
       {
@@ -81,20 +88,34 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
       context,
     );
     if (step.ending.kind !== "done") return await endBrokenStep(step, context);
+    notePromptCount(step.ending.usage, context);
+    const isCut = step.ending.finishReason === "length";
     if (step.calls.length === 0) {
-      session.file.messages.push(assistantMessage(step));
+      if (step.text.trim() === "" && !isCut) {
+        if (nudged) throw await endWithoutAnswer(context, emptyAnswer(context, resolved));
+        nudged = true;
+        session.file.messages.push({ ...assistantMessage(step), content: noAnswer }, nudgeMessage);
+        await session.save();
+        continue;
+      }
+      session.file.messages.push(isCut ? cutMessage(step) : assistantMessage(step));
       await session.save(endingEvents.done);
-      return step.ending.finishReason === "length" ? "length" : "stop";
+      return isCut ? "length" : "stop";
     }
     session.file.messages.push(assistantMessage(step));
     // On disk before anything runs: no execution without a record (promises G4).
     await session.save();
-    const results = await runToolCalls(step.calls, context);
+    const parallel = resolved.parallelTools;
+    const results = await runToolCalls(step.calls, context, { parallel });
+    const fitted = await fitResults(step.calls, results, context, resolved);
     session.file.toolCallCount += step.calls.length;
     step.calls.forEach((call, index) => {
-      session.file.messages.push(toolResultMessage(call.id, results[index] ?? noAnswer));
+      session.file.messages.push(toolResultMessage(call.id, fitted[index] ?? noAnswer));
     });
     if (signal.aborted) throw await endWithoutAnswer(context, cancelledError());
+    if (repetition.note(step.calls, results)) {
+      throw await endWithoutAnswer(context, repeatedCall(step.calls, context));
+    }
     await session.save();
   }
   throw await endWithoutAnswer(
@@ -102,8 +123,27 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
     new OptaError(
       "step-limit",
       `stopped after ${context.maxSteps} step${context.maxSteps === 1 ? "" : "s"} without an answer`,
-      `opta do --resume ${session.id} "go on"`,
+      `opta do --resume ${session.id}`,
     ),
+  );
+}
+
+/** The second empty answer of a turn (contracts/text-tool-calls.md rule 8). */
+function emptyAnswer({ session }: TurnContext, { model, server }: ResolvedModel): OptaError {
+  return new OptaError(
+    "empty-answer",
+    `${model} on ${server} answered with nothing, twice: no text and no tool call`,
+    `opta do --resume ${session.id} "…"   (or another model: opta models list)`,
+  );
+}
+
+/** contracts/text-tool-calls.md rule 6. */
+function repeatedCall(calls: readonly ProviderToolCall[], { session }: TurnContext): OptaError {
+  const names = [...new Set(calls.map((call) => call.name))].join(", ");
+  return new OptaError(
+    "repeated-call",
+    `the model goes in circles: ${names} ran ${repeatedSteps} times in a row with the same arguments and the same result`,
+    `opta do --resume ${session.id} "…"   (say what to do differently)`,
   );
 }
 
@@ -120,7 +160,7 @@ async function endingIn<T>(context: TurnContext, promise: Promise<T>): Promise<T
 
 /** Closes the history with a stand-in for the answer, so that roles still alternate; saves; hands the error back. */
 async function endWithoutAnswer(context: TurnContext, error: OptaError): Promise<OptaError> {
-  context.session.file.messages.push({ role: "assistant", content: noAnswer, interrupted: true });
+  context.session.file.messages.push(noAnswerMessage);
   await context.session.save(
     error.code === "cancelled" ? endingEvents.cancelled : endingEvents.failed,
   );
@@ -162,6 +202,12 @@ function assistantMessage(step: StepResult): Message {
   };
 }
 
+/** An answer that max_tokens ended; perhaps before its first word. */
+function cutMessage(step: StepResult): Message {
+  const message = assistantMessage(step);
+  return { ...message, content: step.text === "" ? noAnswer : step.text, cut: true };
+}
+
 /** Kept in the file apart from the answer; providers send only the fields of the wire. */
 function thinkingField(step: StepResult): { reasoning?: string } {
   return step.thinking === "" ? {} : { reasoning: step.thinking };
@@ -185,6 +231,7 @@ function turnStats(
   const streamingMs = counters.firstTokenMs === undefined ? 0 : endedMs - counters.firstTokenMs;
   return {
     steps: counters.steps,
+    compactions: counters.compactions,
     tokens: counters.promptTokens + counters.completionTokens,
     promptTokens: counters.promptTokens,
     completionTokens: counters.completionTokens,

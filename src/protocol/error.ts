@@ -10,7 +10,7 @@ export const exitCodes = {
   authentication: { exit: 4, meaning: "the model server refused the key" },
   serverFailed: { exit: 5, meaning: "the model server failed" },
   denied: { exit: 6, meaning: "something was denied by policy" },
-  limit: { exit: 7, meaning: "step or time limit reached" },
+  limit: { exit: 7, meaning: "step, time or context limit reached" },
   interrupted: { exit: 130, meaning: "interrupted" },
 } as const;
 
@@ -39,6 +39,10 @@ export const errorCodes = {
   "empty-answer": { kind: "serverFailed", httpStatus: 502 },
   denied: { kind: "denied", httpStatus: 403 },
   "step-limit": { kind: "limit", httpStatus: 409 },
+  /** The conversation does not fit the model's window, and compacting it would free too little. */
+  "context-full": { kind: "limit", httpStatus: 409 },
+  /** The model made the same call over and over, with the same result. */
+  "repeated-call": { kind: "limit", httpStatus: 409 },
   "answer-cut": { kind: "limit", httpStatus: 409 },
   cancelled: { kind: "interrupted", httpStatus: 409 },
 } as const satisfies Record<string, { kind: ExitKind; httpStatus: number }>;

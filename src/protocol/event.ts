@@ -10,8 +10,10 @@ const turnId = z.string();
 const writer = { turnId, writerId: z.string(), clientId: z.string() };
 
 export const turnStatsSchema = z.object({
-  /** Model requests of the turn. */
+  /** Model requests of the turn, but for those of compactions. */
   steps: z.number(),
+  /** Summaries the model was asked for: each is one more request. */
+  compactions: z.number(),
   /** promptTokens + completionTokens as the server counted them; 0 where it did not. */
   tokens: z.number(),
   promptTokens: z.number(),

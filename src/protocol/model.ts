@@ -2,6 +2,9 @@
 // `opta models --json` print and the daemon will serve (contracts/daemon-v3.md section 2, lmx shapes).
 import { z } from "zod";
 
+/** Where a model's window is known from: the server, the user's setting, or not at all. */
+export const windowSources = ["server", "setting", "unknown"] as const;
+
 export const modelStateSchema = z.enum(["loaded", "loading", "quarantined", "on-disk"]);
 
 export const modelInfoSchema = z.object({
@@ -53,6 +56,7 @@ export const loadResultSchema = z.discriminatedUnion("status", [
   z.object({ status: z.literal("downloading"), modelId: z.string(), downloadId: z.string() }),
 ]);
 
+export type WindowSource = (typeof windowSources)[number];
 export type ModelInfo = z.infer<typeof modelInfoSchema>;
 export type ModelList = z.infer<typeof modelListSchema>;
 export type ServerStatus = z.infer<typeof serverStatusSchema>;

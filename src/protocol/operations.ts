@@ -2,6 +2,7 @@
 // attached client and the API reference derive. Adding an operation is one row here and one method in
 // engine/; the compiler names what is missing. Routes: contracts/daemon-v3.md section 2.
 import { z } from "zod";
+import { contextReportSchema } from "./context.ts";
 import { loadResultSchema, modelListSchema, serverStatusSchema } from "./model.ts";
 import { decisionSchema, permissionAnswerSchema, permissionModeSchema } from "./permission.ts";
 import {
@@ -68,6 +69,19 @@ export const operations = {
     path: "/v3/sessions/:sessionId",
     params: z.lazy(() => z.object({ sessionId: sessionIdSchema })),
     result: z.lazy(() => z.object({ deleted: z.literal(true) })),
+  },
+  /** What the next request of a session would cost; without an id, that of a new one in `workspace`. */
+  "session.context": {
+    method: "GET",
+    path: "/v3/context",
+    params: z.lazy(() =>
+      z.object({
+        sessionId: sessionIdSchema.optional(),
+        workspace: z.string(),
+        model: z.string().optional(),
+      }),
+    ),
+    result: z.lazy(() => contextReportSchema),
   },
   /** Answers at once; the turn's life is told by events. */
   "turn.submit": {

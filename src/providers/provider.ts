@@ -2,7 +2,7 @@
 // tool calls. Every implementation passes test/contracts/provider.ts.
 import type { Message } from "../protocol/message.ts";
 import type { ErrorCode } from "../protocol/error.ts";
-import type { ModelList, ServerStatus, LoadResult } from "../protocol/model.ts";
+import type { LoadResult, ModelList, ServerStatus, WindowSource } from "../protocol/model.ts";
 
 /** A tool as the model sees it. `parameters` is JSON schema. */
 export interface ToolSchema {
@@ -34,6 +34,11 @@ export interface ProviderToolCall {
   readonly id: string;
   readonly name: string;
   readonly arguments: string;
+  /**
+   * Why the call must not run although it was written (cut off, unreadable arguments), for the model: position
+   * and required fields, at most 800 characters.
+   */
+  readonly problem?: string;
 }
 
 export type ProviderEvent =
@@ -66,8 +71,11 @@ export type ProviderEvent =
 /** The model a session will use, spelt as the server spells it. */
 export interface ResolvedModel {
   readonly model: string;
-  /** Tokens; null when the server does not say. */
+  /** Tokens; null when neither the user's settings nor the server say. */
   readonly contextLength: number | null;
+  readonly windowSource: WindowSource;
+  /** False: the tool calls of one answer run one after another. */
+  readonly parallelTools: boolean;
   /** For messages: "localhost:1234". */
   readonly server: string;
   /** Who will answer, when it is not the provider that was asked. */

@@ -3,7 +3,7 @@
 // directory (index.json, backups); only names that are session ids are ours.
 import { SQLiteError } from "bun:sqlite";
 import { existsSync, mkdirSync, promises, readdirSync, rmdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock } from "../base/file-lock.ts";
 import { errnoOf, toStorageError } from "../base/storage-error.ts";
@@ -96,6 +96,17 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
 
     async lock(sessionId) {
       return lock(sessionId);
+    },
+
+    async keep(sessionId, name, text) {
+      const path = join(sideDirectoryOf(sessionId), name);
+      try {
+        mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+        await writeFileAtomic(path, text, { mode: 0o600 });
+        return path;
+      } catch (error) {
+        throw toOptaError(toStorageError(error, `write ${path}`));
+      }
     },
 
     outputDirectory: (sessionId) => join(sideDirectoryOf(sessionId), "output"),

@@ -19,6 +19,11 @@ export interface SessionStore {
    * @throws OptaError session-locked, naming the holder's pid and since when
    */
   lock(sessionId: string): Promise<SessionLock>;
+  /**
+   * Writes a private file (0600) into the session's own directory, sessions/<id>/<name>; an older one of that
+   * name is replaced. @returns its path. @throws OptaError storage-full | storage-failed
+   */
+  keep(sessionId: string, name: string, text: string): Promise<string>;
   /** Where tools put output that is too long for the model: sessions/<id>/output; not created here. */
   outputDirectory(sessionId: string): string;
 }

@@ -109,6 +109,8 @@ if (process.platform === "linux") {
       [0, "models", "load", "large"],
       [0, "models", "use", "large"],
       [0, "models", "unload", "large"],
+      [0, "context"],
+      [0, "context", "--session", "$session", "--json"],
       [0, "sessions", "list"],
       [0, "sessions", "search", "tools"],
       [0, "sessions", "show", "$session"],

@@ -14,6 +14,7 @@ Commands:
   demo         watch opta repair a small project; a script plays the model
   status       show the model server that opta would use
   models       list, load, unload and choose models
+  context      show what fills the model's context window
   sessions     list, show, search, export and delete saved sessions
   config       read and change settings
   permissions  explain what opta may do without asking
@@ -76,7 +77,7 @@ test("the exit codes are printed from the one table", async () => {
     4  the model server refused the key
     5  the model server failed
     6  something was denied by policy
-    7  step or time limit reached
+    7  step, time or context limit reached
   130  interrupted
 `);
 });

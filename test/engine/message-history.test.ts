@@ -32,7 +32,7 @@ test("a tool call without a result gets one, right behind its siblings", () => {
 });
 
 test("a turn that died in the middle is closed, so that roles alternate", () => {
-  const closing: Message = { role: "assistant", content: noAnswer };
+  const closing: Message = { role: "assistant", content: noAnswer, interrupted: true };
   expect(completeHistory([user]).at(-1)).toEqual(closing);
   expect(completeHistory([user, asks("a")]).slice(-2)).toEqual<Message[]>([
     { role: "tool", tool_call_id: "a", content: interruptedResult },

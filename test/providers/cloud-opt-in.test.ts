@@ -27,7 +27,9 @@ function fake(id: string, model: string, fails?: ErrorCode) {
     wants,
     connect: async (wanted) => {
       wants.push(wanted);
-      return fails === undefined ? { model, contextLength: 1, server: id } : refuse();
+      return fails === undefined
+        ? { model, contextLength: 1, windowSource: "server", parallelTools: true, server: id }
+        : refuse();
     },
     async *stream() {
       yield { type: "text", text: id };

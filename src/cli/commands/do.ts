@@ -6,6 +6,7 @@ import { writeFileAtomic } from "../../base/atomic-file.ts";
 import type { Client } from "../../client/client.ts";
 import { OptaError } from "../../protocol/error.ts";
 import type { TurnStats } from "../../protocol/event.ts";
+import { isUnfinished } from "../../protocol/message.ts";
 import { permissionModes, type PermissionMode } from "../../protocol/permission.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
 import { providerFlag, serverSettings } from "../device.ts";
@@ -55,18 +56,22 @@ export const command = defineCommand({
   name: "do",
   summary: "work on a task in this directory, then exit",
   args: flags,
+  notes:
+    "Without a task, --continue and --resume go on where an answer was cut at its limit or interrupted.",
   positionals: [{ name: "task", description: "what to do; - reads it from stdin", variadic: true }],
   examples: [
     'opta do "why does the login test fail?"',
     'opta do --auto "rename getUser to loadUser everywhere"',
     'git diff | opta do "review this change"',
     'opta do --continue "now add a test for it"',
+    "opta do --continue",
     'opta do -f json "list the exported functions" | jq -r .event',
   ],
   async run(context) {
     const { args, io } = context;
     // Read at once, so that a missing task is reported before anything is started.
-    const task = await readTask(context.rest, io);
+    const goesOn = args.continue || args.resume !== undefined;
+    const task = await readTask(context.rest, io, { optional: goesOn });
     if (task.ignoredPipe) {
       io.stderr.write(
         'opta: stdin is open but silent, so it is not read; to wait for it: opta do - "…"\n',
@@ -79,6 +84,7 @@ export const command = defineCommand({
       "model.default": args.model,
     });
     const { sessionId, afterSeq } = await openSession(client, context);
+    const content = task.task ?? (await goOn(client, sessionId));
     const surface =
       args.format === "json" ? createJsonSurface(io) : createTextSurface(io, { quiet: args.quiet });
     const { exitCode, stats } = await runTurnToEnd({
@@ -90,7 +96,7 @@ export const command = defineCommand({
         sessionId,
         clientId: "opta-do",
         writerId: "opta-do",
-        content: task.task,
+        content,
         mode: "do",
         overrides: {
           ...(args.model === undefined ? {} : { model: args.model }),
@@ -138,6 +144,22 @@ async function openSession(
   await client.call("session.resume", { sessionId: resumed });
   const { seq } = await client.call("session.get", { sessionId: resumed });
   return { sessionId: resumed, afterSeq: seq };
+}
+
+/** What an unfinished answer is continued with: always the same words. */
+const continuation =
+  "Your last answer was not finished. Go on exactly where it stopped; do not repeat what you already said or did.";
+
+/** @throws OptaError usage when the last answer is whole */
+async function goOn(client: Client, sessionId: string): Promise<string> {
+  const { messages } = await client.call("session.get", { sessionId });
+  const last = messages.at(-1);
+  if (last !== undefined && isUnfinished(last)) return continuation;
+  throw new OptaError(
+    "usage",
+    `the last answer of session ${sessionId} is finished: say what to do next`,
+    'opta do --continue "…"',
+  );
 }
 
 /** @throws OptaError not-found when the directory has no session yet */

@@ -60,6 +60,8 @@ export function createAnthropicProvider(options: AnthropicProviderOptions): Prov
         resolved: {
           model: found?.id ?? wanted,
           contextLength: found?.max_input_tokens ?? leastWindow,
+          windowSource: found?.max_input_tokens == null ? "unknown" : "server",
+          parallelTools: true,
           server,
           provider: "anthropic",
         },

@@ -94,9 +94,6 @@ export function createAnswer(options: {
       if (lostCalls && !isCut) {
         return [failed("model-server-failed", `${server} announced tool calls but sent none`)];
       }
-      if (textChars === 0 && calls.length === 0 && !isCut) {
-        return [failed("empty-answer", `${server} ended the answer without any text or tool call`)];
-      }
       const reason = isCut ? "length" : calls.length > 0 ? "tool_calls" : "stop";
       return [
         ...calls.map((call) => ({ type: "tool_call", call }) as const),
@@ -106,7 +103,7 @@ export function createAnswer(options: {
   };
 }
 
-function failed(code: "empty-answer" | "model-server-failed", message: string): ProviderEvent {
+function failed(code: "model-server-failed", message: string): ProviderEvent {
   return {
     type: "error",
     code,

@@ -97,7 +97,12 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
     try {
       const { endpoint, loaded } = await reachWithModels(signal);
       const chosen = await chooseModel(loaded.models, wanted, access(endpoint, signal));
-      const model = { ...chosen, server: endpoint.server };
+      const model: ResolvedModel = {
+        ...chosen,
+        windowSource: chosen.contextLength === null ? "unknown" : "server",
+        parallelTools: true,
+        server: endpoint.server,
+      };
       resolved.set(wanted, model);
       return model;
     } catch (thrown) {
