@@ -21,7 +21,16 @@ export function createApp(options: AppOptions): Engine {
   const { config, directory, environment } = options;
   return createEngine({
     daemonId: options.daemonId,
-    provider: createLmxProvider(config.connection),
+    provider: createLmxProvider({
+      ...config.connection,
+      aliases: config.aliases,
+      modelSettings: config.models,
+      cacheFile: join(directory, "cache", "endpoints.json"),
+      timeouts: {
+        firstTokenMs: minutesMs(config.limits.firstTokenMinutes) || Infinity,
+        idleMs: minutesMs(config.limits.idleMinutes),
+      },
+    }),
     tools: createBuiltinTools({
       environment: environment.variables,
       toolPath: environment.toolPath,
@@ -39,4 +48,8 @@ export function createApp(options: AppOptions): Engine {
     platform: process.platform,
     now: () => new Date(),
   });
+}
+
+function minutesMs(minutes: number): number {
+  return minutes * 60_000;
 }

@@ -42,10 +42,13 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
       case "progress":
         session.emit("turn.progress", {
           turnId,
-          phase: "waiting",
+          phase: event.phase ?? "waiting",
           message: event.message,
           provider: turn.provider.id,
         });
+        break;
+      case "model":
+        session.file.model = session.file.metadata.model = event.resolved.model;
         break;
       case "done":
         countUsage(event.usage, turn);

@@ -2,7 +2,13 @@
 // tool calls. Every implementation passes test/contracts/provider.ts.
 import type { Message } from "../protocol/message.ts";
 import type { ErrorCode } from "../protocol/error.ts";
-import type { ModelList, ServerStatus, LoadResult } from "../protocol/model.ts";
+import type {
+  DownloadProgress,
+  LoadResult,
+  ModelList,
+  ServerStatus,
+  WindowSource,
+} from "../protocol/model.ts";
 
 /** A tool as the model sees it. `parameters` is JSON schema. */
 export interface ToolSchema {
@@ -41,7 +47,14 @@ export type ProviderEvent =
   | { readonly type: "thinking"; readonly text: string }
   | { readonly type: "tool_call"; readonly call: ProviderToolCall }
   /** Something the user should see while waiting: a wait for Retry-After, a fall back to SSE. */
-  | { readonly type: "progress"; readonly message: string }
+  | {
+      readonly type: "progress";
+      readonly message: string;
+      /** "reading": the prompt is being read; comes again every second, each message replacing the last. */
+      readonly phase?: "reading";
+    }
+  /** The model that was asked for is gone and this one answers instead; comes before anything of the answer. */
+  | { readonly type: "model"; readonly resolved: ResolvedModel }
   | {
       readonly type: "done";
       readonly finishReason: "stop" | "tool_calls" | "length";
@@ -57,10 +70,24 @@ export type ProviderEvent =
 /** The model a session will use, spelt as the server spells it. */
 export interface ResolvedModel {
   readonly model: string;
-  /** Tokens; null when the server does not say. */
+  /** Tokens; null when neither the user's settings nor the server say. */
   readonly contextLength: number | null;
+  readonly windowSource: WindowSource;
+  /** False: the tool calls of one answer run one after another. */
+  readonly parallelTools: boolean;
   /** For messages: "localhost:1234". */
   readonly server: string;
+}
+
+/** A download belongs to the server: it goes on when nobody watches. */
+export interface ProviderDownloads {
+  /** Starts the download that `load` found to be necessary. @throws OptaError not-found: the token is used or too old */
+  confirm(
+    question: { readonly modelId: string; readonly confirmationToken: string },
+    signal: AbortSignal,
+  ): Promise<LoadResult>;
+  /** @throws OptaError not-found */
+  progress(downloadId: string, signal: AbortSignal): Promise<DownloadProgress>;
 }
 
 export interface Provider {
@@ -85,6 +112,8 @@ export interface Provider {
   models(signal: AbortSignal): Promise<ModelList>;
   /** Loads a model and waits until it is routable; never posts twice for one load (contract 7a row 17). */
   load(modelId: string, signal: AbortSignal): Promise<LoadResult>;
+  /** Where the server can fetch models. */
+  readonly downloads?: ProviderDownloads;
   /** @throws OptaError model-not-found */
   unload(modelId: string, signal: AbortSignal): Promise<{ freedBytes: number | null }>;
   /** Closes sockets that wait for the next request. */

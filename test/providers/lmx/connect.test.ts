@@ -75,6 +75,8 @@ describe("connecting", () => {
     expect(await connecting).toEqual({
       model: fakeModel,
       contextLength: null,
+      windowSource: "unknown",
+      parallelTools: true,
       server: fake.server,
     });
     // The request goes over the socket that was opened ahead.
