@@ -47,8 +47,17 @@ export function createApp(options: AppOptions): Engine {
 }
 
 /** The local provider alone, unless the user opted in to the cloud: a key in the environment is no opt-in. */
-function createProvider({ config, environment }: AppOptions): Provider {
-  const local = createLmxProvider(config.connection);
+function createProvider({ config, directory, environment }: AppOptions): Provider {
+  const local = createLmxProvider({
+    ...config.connection,
+    aliases: config.aliases,
+    modelSettings: config.models,
+    cacheFile: join(directory, "cache", "endpoints.json"),
+    timeouts: {
+      firstTokenMs: minutesMs(config.limits.firstTokenMinutes) || Infinity,
+      idleMs: minutesMs(config.limits.idleMinutes),
+    },
+  });
   const { default: chosen, fallback, anthropicModel } = config.provider;
   if (chosen === "lmx" && fallback === "none") return local;
   return createCloudOptIn({
@@ -65,4 +74,8 @@ function createProvider({ config, environment }: AppOptions): Provider {
       });
     },
   });
+}
+
+function minutesMs(minutes: number): number {
+  return minutes * 60_000;
 }

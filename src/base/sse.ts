@@ -18,8 +18,13 @@ const defaultMaxEventChars = 16 * 1024 * 1024;
 
 export function createSseParser(
   onEvent: (event: SseEvent) => void,
-  maxEventChars = defaultMaxEventChars,
+  options: {
+    readonly maxEventChars?: number;
+    /** Told of each comment line, without its colon: a sign of life, and sometimes more. */
+    readonly onComment?: (text: string) => void;
+  } = {},
 ): SseParser {
+  const { maxEventChars = defaultMaxEventChars, onComment } = options;
   const decoder = new TextDecoder();
   let rest = "";
   let eventName = "";
@@ -42,7 +47,7 @@ export function createSseParser(
       return;
     }
     const colon = line.indexOf(":");
-    if (colon === 0) return;
+    if (colon === 0) return onComment?.(line.slice(1).trim());
     const field = colon < 0 ? line : line.slice(0, colon);
     let value = colon < 0 ? "" : line.slice(colon + 1);
     if (value.startsWith(" ")) value = value.slice(1);

@@ -7,6 +7,7 @@ import type { OperationParams } from "../protocol/operations.ts";
 import { cloudPhase } from "../protocol/progress.ts";
 import { stripTerminalText } from "../base/terminal-text.ts";
 import { reportError } from "./errors.ts";
+import { onInterrupt } from "./interrupt.ts";
 import { OutputClosed, type Io } from "./output/io.ts";
 import { createPermissionPrompt, type Answer } from "./permission-prompt.ts";
 import type { TurnSurface } from "./turn-surface.ts";
@@ -174,13 +175,4 @@ function unattendedAnswer(why: string): Answer {
 
 function firstLine(text: string): string {
   return text.split("\n", 1)[0] ?? "";
-}
-
-/** Ctrl+C, a closed terminal and `kill` all cancel the turn, which then ends in its own order. */
-function onInterrupt(cancel: () => void): () => void {
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.on(signal, cancel);
-  return () => {
-    for (const signal of signals) process.off(signal, cancel);
-  };
 }

@@ -16,7 +16,7 @@ export const commandTable: CommandTable = {
     load: async () => (await import("./commands/status.ts")).command,
   },
   models: {
-    summary: "list, load, unload and choose models",
+    summary: "list, load, unload, choose and name models",
     load: async () => (await import("./commands/models.ts")).command,
   },
   context: {

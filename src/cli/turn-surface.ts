@@ -10,6 +10,7 @@ import type { OptaEvent } from "../protocol/event.ts";
 import { cloudPhase } from "../protocol/progress.ts";
 import type { Io } from "./output/io.ts";
 import { escapeForTerminal } from "./output/json.ts";
+import { createStatusLine } from "./output/progress.ts";
 
 export interface TurnSurface {
   show(event: OptaEvent): void;
@@ -47,6 +48,9 @@ export function createTextSurface(
   const style = io.style(options.narrate ? 1 : 2);
   // To a pipe or a file text goes byte for byte; on a terminal a model must not move the cursor.
   const stripper = io.isTerminal(1) ? createTerminalTextStripper() : undefined;
+  // Seconds that count up are for somebody who looks on; in a file they would be a line each.
+  const waits = watched && io.isTerminal(options.narrate ? 1 : 2);
+  const waiting = createStatusLine(io, { output: notes, dim: style.dim });
   let lineOpen = false;
 
   function writeAnswer(text: string): void {
@@ -68,6 +72,12 @@ export function createTextSurface(
   return {
     show(event) {
       collector.show(event);
+      if (event.event === "turn.progress" && event.payload.phase === "reading") {
+        finishLine();
+        if (waits) waiting.show(`  ${stripTerminalText(event.payload.message ?? "")}`);
+        return;
+      }
+      waiting.clear();
       switch (event.event) {
         case "turn.token":
           writeAnswer(event.payload.text);

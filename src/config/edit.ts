@@ -11,6 +11,7 @@ import {
   type ConfigKey,
   configKeys,
   findConfigKey,
+  isJsonObject,
   type JsonObject,
   parseSetting,
   placeKey,
@@ -56,6 +57,26 @@ export async function setConfig(path: string, key: string, text: string): Promis
   const known = await requireKey(key === "model" ? "model.default" : key);
   await changeConfig(path, (settings) => placeKey(settings, known.key, parseSetting(known, text)));
   return known.key;
+}
+
+/**
+ * Changes one entry of a setting that is a map (`models`, `aliases`); undefined removes it, and with the last
+ * one the map. Names may hold dots, so that they are no dotted keys.
+ * @throws OptaError config-invalid | storage-full | storage-failed
+ */
+export async function setConfigEntry(
+  path: string,
+  key: "aliases" | "models",
+  entry: { readonly name: string; readonly value: unknown },
+): Promise<void> {
+  await changeConfig(path, (settings) => {
+    const now = readKey(settings, key);
+    const { [entry.name]: _, ...others } = isJsonObject(now) ? now : {};
+    const next = entry.value === undefined ? others : { ...others, [entry.name]: entry.value };
+    return Object.keys(next).length === 0
+      ? removeKey(settings, key)
+      : placeKey(settings, key, next);
+  });
 }
 
 /**

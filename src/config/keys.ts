@@ -92,6 +92,7 @@ export function parseSetting({ schema }: ConfigKey, text: string): unknown {
   if (schema instanceof z.ZodBoolean) {
     return text === "true" ? true : text === "false" ? false : text;
   }
+  if (schema instanceof z.ZodRecord) return parseJson(text);
   if (schema instanceof z.ZodArray) {
     if (!text.trimStart().startsWith("[") && schema.element instanceof z.ZodString) {
       const items = text.split(",").map((item) => item.trim());

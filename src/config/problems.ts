@@ -4,7 +4,7 @@ import { distance } from "fastest-levenshtein";
 import { z } from "zod";
 import { OptaError } from "../protocol/error.ts";
 import { findJsonProblem } from "./json-position.ts";
-import { configKeys, type JsonObject, unwrapSchema } from "./keys.ts";
+import { configKeys, findConfigKey, type JsonObject, unwrapSchema } from "./keys.ts";
 import { configSchema } from "./schema.ts";
 
 /** Where the value of a dotted key came from, in words that begin a sentence: `OPTA_PORT`, `/home/…/config.json`. */
@@ -88,7 +88,10 @@ function describeUnknown(origin: string, path: readonly PropertyKey[], name: str
   const key = [...path, name].join(".");
   const nearest = nearestKey(key, siblingsAt(path));
   const meant = nearest === undefined ? "" : `; did you mean ${nearest}?`;
-  const insideList = path.some((part) => typeof part === "number");
+  // Names inside lists and maps may hold dots, and are no dotted keys.
+  const insideList =
+    path.some((part) => typeof part === "number") ||
+    (path.length > 0 && findConfigKey(String(path[0])) !== undefined);
   return {
     text: `${origin}: there is no setting ${key}${meant}`,
     hint: insideList
@@ -151,6 +154,7 @@ function siblingsAt(path: readonly PropertyKey[]): string[] {
     const inner: z.ZodType | undefined = schema && unwrapSchema(schema);
     if (inner instanceof z.ZodObject) schema = inner.shape[String(part)];
     else if (inner instanceof z.ZodArray) schema = inner.element as z.ZodType;
+    else if (inner instanceof z.ZodRecord) schema = inner.valueType as z.ZodType;
     else return [];
   }
   const inner = schema && unwrapSchema(schema);

@@ -14,6 +14,17 @@ const key = z
   .string()
   .refine((text) => /^[ -~\u00A0-\u00FF]*$/.test(text), "must be one line of ASCII or Latin-1");
 
+/** What a user knows of one model better than its server; what is absent comes from the server. */
+export const modelSettingsSchema = z.strictObject({
+  /** Tokens that fit into prompt and answer together. */
+  window: z.number().int().min(1024).optional(),
+  /** Whether earlier thoughts are sent back; unset: as the model's family wants it. */
+  reasoning: z.enum(["resend", "drop"]).optional(),
+  /** False: tool calls of one answer run one after another. */
+  parallelTools: z.boolean().optional(),
+  temperature: z.number().min(0).max(2).optional(),
+});
+
 export const configSchema = z.strictObject({
   connection: z
     .strictObject({
@@ -25,6 +36,8 @@ export const configSchema = z.strictObject({
       adminKey: key.optional(),
       /** Sent as Authorization: Bearer. */
       apiKey: key.optional(),
+      /** True: models that the server only passes on to a cloud (copilot/, gemini-cli/) may be used. */
+      allowCloudModels: z.boolean().default(false),
     })
     .prefault({}),
   model: z
@@ -43,6 +56,10 @@ export const configSchema = z.strictObject({
       anthropicModel: z.string().min(1).default("claude-sonnet-5-5"),
     })
     .prefault({}),
+  /** Own names for models: {"fast": "mlx-community/Qwen3-8B-4bit"}; for -m and model.default. */
+  aliases: z.record(z.string().min(1), z.string().min(1)).default({}),
+  /** By model id, or its part after the last "/". */
+  models: z.record(z.string().min(1), modelSettingsSchema).default({}),
   permissions: z
     .strictObject({
       mode: z.enum(permissionModes).default("safe"),
@@ -53,6 +70,10 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Model requests of one turn. */
       maxSteps: z.number().int().min(1).max(1000).default(60),
+      /** How long an answer may take to begin; 0: as long as it takes. Large models read for many minutes. */
+      firstTokenMinutes: z.number().min(0).max(10_000).default(0),
+      /** Silence within an answer that has begun. */
+      idleMinutes: z.number().positive().max(10_000).default(10),
     })
     .prefault({}),
   web: z

@@ -11,7 +11,7 @@ import type { OperationName, OperationParams, OperationResult } from "../protoco
 import type { Effect, PermissionMode, PermissionRule } from "../protocol/permission.ts";
 import { titleFromPrompt, type SessionFile } from "../protocol/session.ts";
 import { spokenText } from "../protocol/turn-facts.ts";
-import type { Provider, ResolvedModel } from "../providers/provider.ts";
+import type { Provider, ProviderDownloads, ResolvedModel } from "../providers/provider.ts";
 import type { SessionStore } from "../store/session-store.ts";
 import type { Tool } from "../tools/tool.ts";
 import { reportContext } from "./context-report.ts";
@@ -306,6 +306,9 @@ export function createEngine(options: EngineOptions): Engine {
     "lmx.status": (_params, signal) => provider.status(signal),
     "lmx.models": (_params, signal) => provider.models(signal),
     "lmx.load": ({ modelId }, signal) => provider.load(modelId, signal),
+    "lmx.download": (question, signal) => downloadsOf(provider).confirm(question, signal),
+    "lmx.downloadProgress": ({ downloadId }, signal) =>
+      downloadsOf(provider).progress(downloadId, signal),
     async "lmx.unload"({ modelId }, signal) {
       const { freedBytes } = await provider.unload(modelId, signal);
       return { modelId, freedBytes };
@@ -344,6 +347,12 @@ export function createEngine(options: EngineOptions): Engine {
       provider.close();
     },
   };
+}
+
+/** @throws OptaError usage */
+function downloadsOf(provider: Provider): ProviderDownloads {
+  if (provider.downloads !== undefined) return provider.downloads;
+  throw new OptaError("usage", "this model server downloads nothing for opta", "opta models list");
 }
 
 type SubmitParams = OperationParams<"turn.submit">;

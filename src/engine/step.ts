@@ -1,6 +1,12 @@
 // One model request: stream it, tell what comes, and hand back what the model said as a whole. A step never
 // decides what happens next; that is the turn.
-import type { ChatRequest, ProviderEvent, ProviderToolCall, Usage } from "../providers/provider.ts";
+import type {
+  ChatRequest,
+  ProviderEvent,
+  ProviderToolCall,
+  ResolvedModel,
+  Usage,
+} from "../providers/provider.ts";
 import { assertNever } from "../base/assert-never.ts";
 import type { TurnContext } from "./turn-context.ts";
 
@@ -13,6 +19,8 @@ export interface StepResult {
   readonly calls: readonly ProviderToolCall[];
   /** What the provider wants to find in the message when it is sent again. */
   readonly keep: Readonly<Record<string, unknown>>;
+  /** The model that answered, where it is not the one that was asked. */
+  readonly answeredBy: ResolvedModel | undefined;
   readonly ending:
     | {
         readonly kind: "done";
@@ -29,6 +37,7 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
   const thoughts: string[] = [];
   const calls: ProviderToolCall[] = [];
   let keep: StepResult["keep"] = {};
+  let answeredBy: StepResult["answeredBy"];
   let ending: StepResult["ending"] = { kind: "aborted" };
 
   for await (const event of turn.provider.stream(request, signal)) {
@@ -54,6 +63,9 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
           provider: event.provider ?? turn.provider.id,
         });
         break;
+      case "model":
+        answeredBy = event.resolved;
+        break;
       case "done":
         countUsage(event.usage, turn);
         keep = event.keep ?? {};
@@ -67,7 +79,7 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
     }
   }
   if (signal.aborted) ending = { kind: "aborted" };
-  return { text: texts.join(""), thinking: thoughts.join(""), calls, keep, ending };
+  return { text: texts.join(""), thinking: thoughts.join(""), calls, keep, answeredBy, ending };
 }
 
 function countUsage(usage: Usage | null, turn: TurnContext): void {

@@ -69,9 +69,8 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
   if (messages[0]?.role !== "system") messages.unshift(await options.systemMessage());
   session.file.messages.push(await options.userMessage());
   await session.save();
-  const resolved = await endingIn(context, connecting);
-  session.file.model = session.file.metadata.model = resolved.model;
-  session.file.metadata.provider = resolved.provider ?? context.provider.id;
+  let resolved = await endingIn(context, connecting);
+  recordModel(resolved, context);
 
   const repetition = createRepetitionWatch();
   let nudged = false;
@@ -87,6 +86,10 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
       },
       context,
     );
+    if (step.answeredBy) {
+      resolved = step.answeredBy;
+      recordModel(resolved, context);
+    }
     if (step.ending.kind !== "done") return await endBrokenStep(step, context);
     notePromptCount(step.ending.usage, context);
     const isCut = step.ending.finishReason === "length";
@@ -126,6 +129,12 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
       `opta do --resume ${session.id}`,
     ),
   );
+}
+
+/** Who answers, for the session's file: the next turn asks for the same. */
+function recordModel(resolved: ResolvedModel, { session, provider }: TurnContext): void {
+  session.file.model = session.file.metadata.model = resolved.model;
+  session.file.metadata.provider = resolved.provider ?? provider.id;
 }
 
 /** The second empty answer of a turn (contracts/text-tool-calls.md rule 8). */

@@ -36,6 +36,8 @@ export const errorCodes = {
   "model-server-failed": { kind: "serverFailed", httpStatus: 502 },
   "model-server-busy": { kind: "serverFailed", httpStatus: 503 },
   "insufficient-memory": { kind: "serverFailed", httpStatus: 507 },
+  /** The server refused the request because it does not fit the model's window. */
+  "context-exceeded": { kind: "limit", httpStatus: 400 },
   "empty-answer": { kind: "serverFailed", httpStatus: 502 },
   denied: { kind: "denied", httpStatus: 403 },
   "step-limit": { kind: "limit", httpStatus: 409 },

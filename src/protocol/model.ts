@@ -2,6 +2,18 @@
 // `opta models --json` print and the daemon will serve (contracts/daemon-v3.md section 2, lmx shapes).
 import { z } from "zod";
 
+/** What a server is, as far as opta treats it differently. "openai": compatible, and nothing more is known. */
+export const serverKinds = [
+  "lmx",
+  "llama-server",
+  "mlx-lm",
+  "lm-studio",
+  "ollama",
+  "vllm",
+  "openai",
+  "anthropic",
+] as const;
+
 /** Where a model's window is known from: the server, the user's setting, or not at all. */
 export const windowSources = ["server", "setting", "unknown"] as const;
 
@@ -26,13 +38,21 @@ export const modelListSchema = z.object({
 export const serverStatusSchema = z.object({
   /** "host:port" of the server that answered. */
   server: z.string(),
-  kind: z.enum(["lmx", "openai", "anthropic"]),
+  kind: z.enum(serverKinds),
   version: z.string().nullable(),
   /** True when a chat request would find a model. */
   ready: z.boolean(),
   /** How a chat request would travel. */
   transport: z.enum(["websocket", "sse"]),
   loadedModels: z.array(z.string()),
+  /** The same models with their windows, in tokens; null when neither server nor settings say. */
+  windows: z.array(
+    z.object({
+      modelId: z.string(),
+      contextLength: z.number().nullable(),
+      windowSource: z.enum(windowSources),
+    }),
+  ),
   memory: z.object({ totalBytes: z.number(), usedBytes: z.number() }).nullable(),
   /** Milliseconds from the first byte sent to the probe's answer. */
   latencyMs: z.number(),
@@ -56,7 +76,21 @@ export const loadResultSchema = z.discriminatedUnion("status", [
   z.object({ status: z.literal("downloading"), modelId: z.string(), downloadId: z.string() }),
 ]);
 
+/** A download that runs on the server, whoever watches. */
+export const downloadProgressSchema = z.object({
+  downloadId: z.string(),
+  modelId: z.string(),
+  status: z.enum(["downloading", "completed", "failed", "cancelled"]),
+  downloadedBytes: z.number(),
+  /** Null when the server does not say. */
+  totalBytes: z.number().nullable(),
+  /** Why it failed, in the server's words. */
+  error: z.string().nullable(),
+});
+
+export type ServerKind = (typeof serverKinds)[number];
 export type WindowSource = (typeof windowSources)[number];
+export type DownloadProgress = z.infer<typeof downloadProgressSchema>;
 export type ModelInfo = z.infer<typeof modelInfoSchema>;
 export type ModelList = z.infer<typeof modelListSchema>;
 export type ServerStatus = z.infer<typeof serverStatusSchema>;

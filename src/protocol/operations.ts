@@ -3,7 +3,12 @@
 // engine/; the compiler names what is missing. Routes: contracts/daemon-v3.md section 2.
 import { z } from "zod";
 import { contextReportSchema } from "./context.ts";
-import { loadResultSchema, modelListSchema, serverStatusSchema } from "./model.ts";
+import {
+  downloadProgressSchema,
+  loadResultSchema,
+  modelListSchema,
+  serverStatusSchema,
+} from "./model.ts";
 import { decisionSchema, permissionAnswerSchema, permissionModeSchema } from "./permission.ts";
 import {
   sessionFileSchema,
@@ -180,6 +185,21 @@ export const operations = {
     path: "/v3/lmx/models/load",
     params: z.lazy(() => z.object({ modelId: z.string().min(1) })),
     result: z.lazy(() => loadResultSchema),
+  },
+  /** Confirms the download that `lmx.load` found to be necessary; the token works once. */
+  "lmx.download": {
+    method: "POST",
+    path: "/v3/lmx/models/download",
+    params: z.lazy(() =>
+      z.object({ modelId: z.string().min(1), confirmationToken: z.string().min(1) }),
+    ),
+    result: z.lazy(() => loadResultSchema),
+  },
+  "lmx.downloadProgress": {
+    method: "GET",
+    path: "/v3/lmx/models/download/:downloadId",
+    params: z.lazy(() => z.object({ downloadId: z.string().min(1) })),
+    result: z.lazy(() => downloadProgressSchema),
   },
   "lmx.unload": {
     method: "POST",

@@ -69,11 +69,48 @@ export function createCloudOptIn(options: CloudOptIn): Provider {
   async function* stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderEvent> {
     const chosen = serving.get(request.model) ?? { provider: local, why: undefined };
     if (chosen.provider !== local) {
-      const because = chosen.why === undefined ? "" : ` (${chosen.why})`;
-      const message = `${name} answers, in the cloud: ${request.model}; this conversation leaves your network${because}`;
-      yield { type: "progress", message, phase: cloudPhase, provider: chosen.provider.id };
+      yield notice(request.model, chosen);
+      yield* chosen.provider.stream(request, signal);
+      return;
     }
-    yield* chosen.provider.stream(request, signal);
+    let begun = false;
+    for await (const event of local.stream(request, signal)) {
+      // A server that was only remembered turns out to be gone: the same as a connect that failed, as long as
+      // the turn has not begun. A turn under way (its last message is a tool's) never switches.
+      const gone = event.type === "error" && takeOverCodes.has(event.code) && !begun;
+      if (gone && use === "fallback" && request.messages.at(-1)?.role === "user") {
+        yield* takeOver(request, new OptaError(event.code, event.message, event.hint), signal);
+        return;
+      }
+      begun ||= event.type !== "progress" && event.type !== "model";
+      yield event;
+    }
+  }
+
+  async function* takeOver(
+    request: ChatRequest,
+    refused: OptaError,
+    signal: AbortSignal,
+  ): AsyncGenerator<ProviderEvent> {
+    try {
+      const resolved = await connectCloud(undefined, refused.message, signal);
+      const provider = await cloud();
+      yield { type: "model", resolved };
+      yield notice(resolved.model, { provider, why: refused.message });
+      yield* provider.stream({ ...request, model: resolved.model }, signal);
+    } catch (thrown) {
+      const { code, message, hint } = bothFailed(refused, toOptaError(thrown));
+      if (!signal.aborted) yield { type: "error", code, message, hint };
+    }
+  }
+
+  function notice(
+    model: string,
+    { provider, why }: { readonly provider: Provider; readonly why: string | undefined },
+  ): ProviderEvent {
+    const because = why === undefined ? "" : ` (${why})`;
+    const message = `${name} answers, in the cloud: ${model}; this conversation leaves your network${because}`;
+    return { type: "progress", message, phase: cloudPhase, provider: provider.id };
   }
 
   const status = async (signal: AbortSignal): Promise<ServerStatus> => {
@@ -110,6 +147,7 @@ export function createCloudOptIn(options: CloudOptIn): Provider {
     models: async (signal) => (await home()).models(signal),
     load: async (modelId, signal) => (await home()).load(modelId, signal),
     unload: async (modelId, signal) => (await home()).unload(modelId, signal),
+    ...(use === "only" || local.downloads === undefined ? {} : { downloads: local.downloads }),
     close() {
       local.close();
       // One that failed to load has nothing to close.

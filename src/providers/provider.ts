@@ -2,7 +2,13 @@
 // tool calls. Every implementation passes test/contracts/provider.ts.
 import type { Message } from "../protocol/message.ts";
 import type { ErrorCode } from "../protocol/error.ts";
-import type { LoadResult, ModelList, ServerStatus, WindowSource } from "../protocol/model.ts";
+import type {
+  DownloadProgress,
+  LoadResult,
+  ModelList,
+  ServerStatus,
+  WindowSource,
+} from "../protocol/model.ts";
 
 /** A tool as the model sees it. `parameters` is JSON schema. */
 export interface ToolSchema {
@@ -49,11 +55,13 @@ export type ProviderEvent =
   | {
       readonly type: "progress";
       readonly message: string;
-      /** "waiting" when absent. */
+      /** "waiting" when absent; "reading": the prompt is being read, each message replacing the last. */
       readonly phase?: string;
       /** The provider it is about, when it is not the one that was asked. */
       readonly provider?: string;
     }
+  /** The model that was asked for is gone and this one answers instead; comes before anything of the answer. */
+  | { readonly type: "model"; readonly resolved: ResolvedModel }
   | {
       readonly type: "done";
       readonly finishReason: "stop" | "tool_calls" | "length";
@@ -82,6 +90,17 @@ export interface ResolvedModel {
   readonly provider?: string;
 }
 
+/** A download belongs to the server: it goes on when nobody watches. */
+export interface ProviderDownloads {
+  /** Starts the download that `load` found to be necessary. @throws OptaError not-found: the token is used or too old */
+  confirm(
+    question: { readonly modelId: string; readonly confirmationToken: string },
+    signal: AbortSignal,
+  ): Promise<LoadResult>;
+  /** @throws OptaError not-found */
+  progress(downloadId: string, signal: AbortSignal): Promise<DownloadProgress>;
+}
+
 export interface Provider {
   /** "lmx", and later "openai", "anthropic". */
   readonly id: string;
@@ -104,6 +123,8 @@ export interface Provider {
   models(signal: AbortSignal): Promise<ModelList>;
   /** Loads a model and waits until it is routable; never posts twice for one load (contract 7a row 17). */
   load(modelId: string, signal: AbortSignal): Promise<LoadResult>;
+  /** Where the server can fetch models. */
+  readonly downloads?: ProviderDownloads;
   /** @throws OptaError model-not-found */
   unload(modelId: string, signal: AbortSignal): Promise<{ freedBytes: number | null }>;
   /** Closes sockets that wait for the next request. */

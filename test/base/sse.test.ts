@@ -54,10 +54,10 @@ describe("the SSE parser (row 22)", () => {
   });
 
   test("refuses an event without end", () => {
-    const parser = createSseParser(() => undefined, 100);
+    const parser = createSseParser(() => undefined, { maxEventChars: 100 });
     parser.push(encoder.encode(`data: ${"x".repeat(50)}`));
     expect(() => parser.push(encoder.encode("x".repeat(60)))).toThrow(RangeError);
-    const lines = createSseParser(() => undefined, 100);
+    const lines = createSseParser(() => undefined, { maxEventChars: 100 });
     expect(() => lines.push(encoder.encode(`data: ${"x".repeat(40)}\n`.repeat(3)))).toThrow(
       RangeError,
     );

@@ -39,7 +39,14 @@ describe("in bash", () => {
     expect(await complete("mo")).toEqual(["models"]);
   });
   test("subcommands follow their command", async () => {
-    expect(await complete("models", "")).toEqual(["list", "load", "unload", "use"]);
+    expect(await complete("models", "")).toEqual([
+      "list",
+      "load",
+      "unload",
+      "use",
+      "alias",
+      "settings",
+    ]);
     expect(await complete("models", "--json", "lo")).toEqual(["load"]);
   });
   test("flags are those of the command", async () => {

@@ -13,7 +13,7 @@ Commands:
   do           work on a task in this directory, then exit
   demo         watch opta repair a small project; a script plays the model
   status       show the model server that opta would use
-  models       list, load, unload and choose models
+  models       list, load, unload, choose and name models
   context      show what fills the model's context window
   sessions     list, show, search, export and delete saved sessions
   config       read and change settings
@@ -28,15 +28,17 @@ opta help <command> explains one; opta help exit-codes lists the exit codes.
 
 test("a group's page lists its commands", async () => {
   expect((await runWords(["help", "models"])).stdout)
-    .toBe(`opta models - list, load, unload and choose models
+    .toBe(`opta models - list, load, unload, choose and name models
 
 Usage: opta models [command] [flags]
 
 Commands:
-  list            list the models in memory and on disk (when none is named)
-  load <model>    load a model into memory and wait until it answers
-  unload <model>  take a model out of memory
-  use <model>     make a model the default: sets model.default
+  list                         list the models in memory and on disk (when none is named)
+  load <model>                 load a model into memory and wait until it answers
+  unload <model>               take a model out of memory
+  use <model>                  make a model the default: sets model.default
+  alias [name] [model]         give a model a short name of your own
+  settings [model] [setting…]  show or change what opta takes for true of a model
 
 Examples:
   opta models

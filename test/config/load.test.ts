@@ -54,7 +54,12 @@ describe("which value wins", () => {
   test("without a file every value is the default and nothing is created", async () => {
     rmSync(directory, { recursive: true });
     const loaded = await load();
-    expect(loaded.config.connection).toEqual({ host: "localhost", port: 1234, fallbackHosts: [] });
+    expect(loaded.config.connection).toEqual({
+      host: "localhost",
+      port: 1234,
+      fallbackHosts: [],
+      allowCloudModels: false,
+    });
     expect(new Set(Object.values(loaded.sources))).toEqual(new Set(["default"]));
     expect(loaded.path).toBe(join(directory, "config.json"));
     expect(() => readdirSync(directory)).toThrow();
@@ -69,7 +74,13 @@ describe("which value wins", () => {
       { OPTA_PORT: "2", OPTA_MODEL: "environment" },
       { "model.default": "flag", "limits.maxSteps": undefined },
     );
-    expect(config.connection).toEqual({ host: "file", port: 2, apiKey: "file", fallbackHosts: [] });
+    expect(config.connection).toEqual({
+      host: "file",
+      port: 2,
+      apiKey: "file",
+      fallbackHosts: [],
+      allowCloudModels: false,
+    });
     expect(config.model).toEqual({ default: "flag" });
     expect(sources).toMatchObject({
       "connection.host": "file",
@@ -93,6 +104,7 @@ describe("which value wins", () => {
       adminKey: "admin",
       apiKey: "api",
       fallbackHosts: [],
+      allowCloudModels: false,
     });
     expect(config.model.default).toBe("qwen");
   });

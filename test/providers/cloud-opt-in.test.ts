@@ -13,6 +13,7 @@ const status: ServerStatus = {
   ready: true,
   transport: "sse",
   loadedModels: ["m"],
+  windows: [],
   memory: null,
   latencyMs: 1,
   candidates: [{ server: "studio:1234", outcome: "answers" }],

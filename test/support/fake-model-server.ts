@@ -19,6 +19,8 @@ export interface FakeModelServer extends Disposable {
   /** Close codes of WebSocket clients. */
   readonly closes: number[];
   provider(options?: Partial<LmxProviderOptions>): Provider;
+  /** Closes the port; connections that are open stay so. */
+  stopListening(): void;
 }
 
 export const fakeModel = "org/Model-7B";
@@ -83,6 +85,7 @@ export function startFake(
     frames,
     closes,
     provider: (more) => createLmxProvider({ host: "127.0.0.1", port, fallbackHosts: [], ...more }),
+    stopListening: () => void server.stop(false),
     [Symbol.dispose]: () => void server.stop(true),
   };
 }

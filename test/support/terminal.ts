@@ -13,20 +13,24 @@ export interface TerminalRun extends AsyncDisposable {
   exitCode(): Promise<number>;
 }
 
+interface Where {
+  readonly place: Place;
+  readonly port: number;
+  /** Words put before the executable. */
+  readonly prefix?: readonly string[];
+}
+
 /** Starts `opta do` with stdin, stdout and stderr on one terminal. */
-export async function doInTerminal(
-  args: readonly string[],
-  where: {
-    readonly place: Place;
-    readonly port: number;
-    /** Words put before the executable. */
-    readonly prefix?: readonly string[];
-  },
-): Promise<TerminalRun> {
+export function doInTerminal(args: readonly string[], where: Where): Promise<TerminalRun> {
+  return optaInTerminal(["do", ...args], where);
+}
+
+/** The same for any command. */
+export async function optaInTerminal(args: readonly string[], where: Where): Promise<TerminalRun> {
   const { place, port } = where;
   let shown = "";
   const decoder = new TextDecoder();
-  const child = Bun.spawn([...(where.prefix ?? []), await builtOpta(), "do", ...args], {
+  const child = Bun.spawn([...(where.prefix ?? []), await builtOpta(), ...args], {
     cwd: place.workspace,
     env: {
       PATH: process.env["PATH"] ?? "/usr/bin:/bin",

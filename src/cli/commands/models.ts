@@ -1,16 +1,21 @@
-// `opta models`: what the server has in memory and on disk, and moving models between the two. Sizes and
-// states are the server's; nothing is downloaded from here.
+// `opta models`: what the server has in memory and on disk, moving models between the two, and what the user
+// calls them and knows of them. Sizes and states are the server's.
 import { stripTerminalText } from "../../base/terminal-text.ts";
-import { OptaError } from "../../protocol/error.ts";
 import type { LoadResult, ModelList } from "../../protocol/model.ts";
-import { type CommandGroup, defineCommand, type Positional } from "../command.ts";
+import {
+  type CommandContext,
+  type CommandGroup,
+  defineCommand,
+  type Positional,
+} from "../command.ts";
 import { deviceSettings } from "../device.ts";
+import { loadToEnd } from "../model-load.ts";
 import { findModel, noSuchModel } from "../model-name.ts";
 import type { Io } from "../output/io.ts";
 import { toJsonText } from "../output/json.ts";
-import { withProgress } from "../output/progress.ts";
 import { formatBytes, formatCount, formatSeconds } from "../output/quantity.ts";
 import { renderTable } from "../output/table.ts";
+import { alias, settings } from "./model-settings.ts";
 
 const modelFlags = {
   json: { type: "boolean", description: "print one JSON document" },
@@ -39,18 +44,20 @@ const list = defineCommand({
 const load = defineCommand({
   name: "load",
   summary: "load a model into memory and wait until it answers",
-  args: modelFlags,
+  args: {
+    ...modelFlags,
+    yes: { type: "boolean", alias: "y", description: "download it without asking, if need be" },
+  },
+  notes:
+    "A model that is not on the server's disk is downloaded by the server, after a question that\nnames its size. Ctrl+C stops watching; the download goes on.",
   positionals: [modelArgument],
   examples: ["opta models load mlx-community/Qwen3-8B-4bit", "opta models load qwen3-8b-4bit"],
-  async run({ args, rest: [name = ""], io, connect }) {
-    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
-    const { server, models } = await client.call("lmx.models", {});
+  async run(context) {
+    const { args, io } = context;
+    const { client, server, models, name } = await askServer(context);
     const modelId = findModel(models, name)?.modelId ?? name;
-    const loading = client.call("lmx.load", { modelId });
-    const result = await withProgress(io, `loading ${clean(modelId)} on ${server}`, loading);
-    if (args.json) io.stdout.write(toJsonText(result));
-    if (result.status !== "loaded") throw notLoaded(result, server);
-    if (!args.json) io.stdout.write(`${loadedLine(result)}\n`);
+    const result = await loadToEnd({ client, io, server, modelId, yes: args.yes });
+    io.stdout.write(args.json ? toJsonText(result) : `${loadedLine(result)}\n`);
     return 0;
   },
 });
@@ -61,9 +68,9 @@ const unload = defineCommand({
   args: modelFlags,
   positionals: [modelArgument],
   examples: ["opta models unload qwen3-8b-4bit"],
-  async run({ args, rest: [name = ""], io, connect }) {
-    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
-    const { server, models } = await client.call("lmx.models", {});
+  async run(context) {
+    const { args, io } = context;
+    const { client, server, models, name } = await askServer(context);
     const found = findModel(models, name);
     if (found === undefined) throw await noSuchModel(models, { name, server });
     const result = await client.call("lmx.unload", { modelId: found.modelId });
@@ -80,9 +87,9 @@ const use = defineCommand({
   args: modelFlags,
   positionals: [modelArgument],
   examples: ["opta models use qwen3-8b-4bit"],
-  async run({ args, rest: [name = ""], io, connect, loadConfig, environment }) {
-    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
-    const { server, models } = await client.call("lmx.models", {});
+  async run(context) {
+    const { args, io, loadConfig, environment } = context;
+    const { server, models, name } = await askServer(context);
     const found = findModel(models, name);
     if (found === undefined) throw await noSuchModel(models, { name, server });
     const { path } = await loadConfig();
@@ -105,8 +112,8 @@ const use = defineCommand({
 
 export const command: CommandGroup = {
   name: "models",
-  summary: "list, load, unload and choose models",
-  subcommands: [list, load, unload, use],
+  summary: "list, load, unload, choose and name models",
+  subcommands: [list, load, unload, use, alias, settings],
   defaultSubcommand: "list",
   examples: [
     "opta models",
@@ -114,6 +121,17 @@ export const command: CommandGroup = {
     "opta models use qwen3-8b-4bit",
   ],
 };
+
+/** What the server has, and the model that was named, its alias resolved. */
+async function askServer(context: CommandContext<typeof modelFlags>) {
+  const { args, rest, connect, loadConfig } = context;
+  const flags = args.device === undefined ? {} : deviceSettings(args.device);
+  const client = await connect(flags);
+  const { aliases } = (await loadConfig(flags)).config;
+  const typed = rest[0] ?? "";
+  const name = Object.hasOwn(aliases, typed) ? (aliases[typed] ?? typed) : typed;
+  return { client, name, ...(await client.call("lmx.models", {})) };
+}
 
 function describe({ server, models }: ModelList, io: Io): string {
   if (models.length === 0) return `${server} has no models\n`;
@@ -131,22 +149,6 @@ function loadedLine(result: Extract<LoadResult, { status: "loaded" }>): string {
   ];
   const suffix = facts.length === 0 ? "" : ` (${facts.join(", ")})`;
   return `loaded ${clean(result.modelId)}${suffix}`;
-}
-
-/** Exit 1: the model is not there and opta does not fetch it. */
-function notLoaded(result: Exclude<LoadResult, { status: "loaded" }>, server: string): OptaError {
-  const { modelId } = result;
-  if (result.status === "downloading") {
-    const message = `${server} is downloading ${modelId} and loads it when that is done`;
-    return new OptaError("state-conflict", message, "to look again: opta models list");
-  }
-  const size = result.sizeBytes === null ? "of unknown size" : formatBytes(result.sizeBytes);
-  return new OptaError(
-    "not-found",
-    `${modelId} is not on the disk of ${server}; loading it would download it (${size})`,
-    "downloading through opta comes in a later version; fetch it on the server, then:\n" +
-      `opta models load ${modelId}`,
-  );
 }
 
 function clean(text: string): string {

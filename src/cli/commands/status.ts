@@ -5,7 +5,7 @@ import { stripTerminalText } from "../../base/terminal-text.ts";
 import { defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
 import { toJsonText } from "../output/json.ts";
-import { formatBytes } from "../output/quantity.ts";
+import { formatBytes, formatCount } from "../output/quantity.ts";
 import { providerFlag, serverSettings } from "../device.ts";
 
 export const command = defineCommand({
@@ -36,22 +36,16 @@ export const command = defineCommand({
   },
 });
 
-const kindWords: Readonly<Record<ServerStatus["kind"], string>> = {
-  lmx: "Opta LMX",
-  openai: "OpenAI-compatible",
-  anthropic: "Anthropic, in the cloud: turns leave your network",
-};
-
 function describe(status: ServerStatus, io: Io): string {
-  const { memory, loadedModels } = status;
+  const { memory } = status;
   const style = io.style(1);
-  const kind = kindWords[status.kind];
+  const kind = kindNames[status.kind];
   const rows: readonly (readonly [string, string])[] = [
     ["server", status.server],
     ["kind", status.version === null ? kind : `${kind} ${stripTerminalText(status.version)}`],
     ["transport", status.transport === "websocket" ? "WebSocket" : "SSE"],
     ["ready", status.ready ? style.green("yes") : style.yellow("no, no model is loaded")],
-    ["models", loadedModels.length === 0 ? "none loaded" : clean(loadedModels.join(", "))],
+    ...modelRows(status),
     [
       "memory",
       memory === null
@@ -64,8 +58,35 @@ function describe(status: ServerStatus, io: Io): string {
   const tried = status.candidates.map(
     ({ server, outcome }) => `  ${clean(`${server}: ${outcome}`)}`,
   );
-  const next = status.ready ? [] : ["", "next: opta models list, then opta models load <model>"];
+  const load = status.kind === "lmx" ? ", then opta models load <model>" : "";
+  const next = status.ready ? [] : ["", `next: opta models list${load}`];
   return `${[...facts, style.dim("candidates"), ...tried, ...next].join("\n")}\n`;
+}
+
+const kindNames: Readonly<Record<ServerStatus["kind"], string>> = {
+  lmx: "Opta LMX",
+  "llama-server": "llama-server (llama.cpp)",
+  "mlx-lm": "mlx_lm.server",
+  "lm-studio": "LM Studio",
+  ollama: "Ollama",
+  vllm: "vLLM",
+  openai: "OpenAI-compatible",
+  anthropic: "Anthropic, in the cloud: turns leave your network",
+};
+
+/** A row per model, with its window and where that is known from. */
+function modelRows({ windows, ready }: ServerStatus): readonly (readonly [string, string])[] {
+  if (windows.length === 0) {
+    return [["models", ready ? "none loaded; loaded when first asked for" : "none loaded"]];
+  }
+  return windows.map(({ modelId, contextLength, windowSource }, index) => {
+    const own = windowSource === "setting" ? " (your setting)" : "";
+    const window =
+      contextLength === null
+        ? `window unknown: opta models settings ${modelId} window=N`
+        : `window ${formatCount(contextLength)}${own}`;
+    return [index === 0 ? "models" : "", clean(`${modelId}, ${window}`)] as const;
+  });
 }
 
 function clean(text: string): string {

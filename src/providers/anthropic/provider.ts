@@ -238,7 +238,8 @@ function failure({ code, message, hint }: OptaError): ProviderEvent {
   return { type: "error", code, message, hint };
 }
 
-function cloudStatus({ server, model }: ResolvedModel, latencyMs: number): ServerStatus {
+function cloudStatus(resolved: ResolvedModel, latencyMs: number): ServerStatus {
+  const { server, model, contextLength, windowSource } = resolved;
   return {
     server,
     kind: "anthropic",
@@ -246,6 +247,7 @@ function cloudStatus({ server, model }: ResolvedModel, latencyMs: number): Serve
     ready: true,
     transport: "sse",
     loadedModels: [model],
+    windows: [{ modelId: model, contextLength, windowSource }],
     memory: null,
     latencyMs,
     candidates: [{ server, outcome: "answers (Anthropic, in the cloud)" }],

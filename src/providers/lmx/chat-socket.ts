@@ -5,6 +5,7 @@ import type { Answer, Ending } from "./answer.ts";
 import { timedOut } from "./endpoint.ts";
 import { decodeSocketFrame } from "./frames.ts";
 import type { Fault } from "./http-errors.ts";
+import type { PromptWait } from "./prompt-wait.ts";
 import { watchSilence } from "./silence.ts";
 import type { LmxTimeouts } from "./timeouts.ts";
 
@@ -21,7 +22,7 @@ export interface ChatSocket {
   /** Sends the one request and feeds its answer; the socket is closed when it settles. Never rejects. */
   ask(
     frame: string,
-    options: { readonly answer: Answer; readonly signal: AbortSignal },
+    options: { readonly answer: Answer; readonly wait: PromptWait; readonly signal: AbortSignal },
   ): Promise<Ending>;
   close(): void;
 }
@@ -54,7 +55,7 @@ export function openChatSocket(options: {
     startedMs: clock.nowMs(),
     isAlive: () => alive && socket.readyState <= WebSocket.OPEN,
     close,
-    ask: (frame, { answer, signal }) =>
+    ask: (frame, { answer, wait, signal }) =>
       new Promise((resolve) => {
         let requestId: string | undefined;
         let hasFrames = false;
@@ -62,6 +63,7 @@ export function openChatSocket(options: {
 
         const settle = (ending: Ending) => {
           watch.stop();
+          wait.stop();
           takeBackKeepAlive();
           signal.removeEventListener("abort", abort);
           socket.onmessage = socket.onclose = null;
@@ -102,8 +104,11 @@ export function openChatSocket(options: {
           }
           hasFrames = true;
           if (received.fault !== undefined) return settle({ kind: "fault", fault: received.fault });
-          if (answer.take(received)) watch.token();
-          else watch.alive();
+          if (received.promptProgress !== undefined) wait.progress(received.promptProgress);
+          if (answer.take(received)) {
+            watch.token();
+            wait.stop();
+          }
           if (received.done !== true) return;
           settle(
             answer.wasCancelled()
@@ -115,13 +120,16 @@ export function openChatSocket(options: {
           if (note !== undefined && !hasFrames) return settle({ kind: "fault", fault: note });
           settle({ kind: "cut", how: closedHow(code, hasFrames) });
         };
-        socket.addEventListener("ping", () => watch.alive());
         signal.addEventListener("abort", abort, { once: true });
         if (signal.aborted) return abort();
         if (socket.readyState !== WebSocket.OPEN) {
           return settle({ kind: "cut", how: closedHow(1006, false) });
         }
         socket.send(frame);
+        wait.watchHost({
+          isNew: false,
+          onGone: () => settle({ kind: "cut", how: "cannot be reached any more" }),
+        });
       }),
   };
 }

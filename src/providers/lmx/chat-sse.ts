@@ -1,11 +1,13 @@
-// One request over POST /v1/chat/completions: contracts/lmx.md section 2, rows 7, 9, 10, 15 and 22.
+// One request over POST /v1/chat/completions: contracts/lmx.md section 2, rows 7, 9, 10, 15 and 22. An answer
+// that is no stream at all (a web page, one JSON document, nothing) is told as what it is.
 import type { Clock } from "../../base/clock.ts";
 import { createSseParser } from "../../base/sse.ts";
 import type { Candidate } from "../route.ts";
 import type { Answer, Ending } from "./answer.ts";
 import { reasonOfFailure, requestFrom, type Keys } from "./endpoint.ts";
-import { decodeSseData, type Frame } from "./frames.ts";
-import { faultFromHttp } from "./http-errors.ts";
+import { decodeSseData, progressOfComment, type Frame } from "./frames.ts";
+import { faultFromHttp, type Fault } from "./http-errors.ts";
+import type { PromptWait } from "./prompt-wait.ts";
 import { watchSilence } from "./silence.ts";
 import type { LmxTimeouts } from "./timeouts.ts";
 
@@ -18,11 +20,12 @@ export async function askOverSse(options: {
   readonly keys: Keys;
   readonly body: string;
   readonly answer: Answer;
+  readonly wait: PromptWait;
   readonly clock: Clock;
   readonly timeouts: LmxTimeouts;
   readonly signal: AbortSignal;
 }): Promise<Ending> {
-  const { server, keys, body, answer, clock, timeouts, signal } = options;
+  const { server, keys, body, answer, wait, clock, timeouts, signal } = options;
   const controller = new AbortController();
   let ending: Ending | undefined;
   const end = (reached: Ending) => {
@@ -36,15 +39,34 @@ export async function askOverSse(options: {
     onSilent: (afterMs) => end({ kind: "silent", afterMs }),
   });
   const read = createFrameReader(answer);
-  const parser = createSseParser(({ data }) => {
+  const takeData = (data: string) => {
     if (ending !== undefined) return;
     const frame = decodeSseData(data);
-    if (read.take(frame)) watch.token();
+    if (frame.promptProgress !== undefined) wait.progress(frame.promptProgress);
+    if (read.take(frame)) {
+      watch.token();
+      wait.stop();
+    }
     ending = read.ending(frame);
+  };
+  const parser = createSseParser(({ data }) => takeData(data), {
+    onComment(text) {
+      const progress = progressOfComment(text);
+      if (progress !== undefined) wait.progress(progress);
+    },
   });
   signal.addEventListener("abort", abort, { once: true });
   if (signal.aborted) abort();
   let hasHeaders = false;
+  wait.watchHost({
+    isNew: true,
+    onGone: (reason) =>
+      end(
+        hasHeaders
+          ? { kind: "cut", how: "cannot be reached any more" }
+          : { kind: "unreachable", reason },
+      ),
+  });
   try {
     const response = await requestFrom(server, "/v1/chat/completions", {
       keys,
@@ -63,8 +85,12 @@ export async function askOverSse(options: {
         }
       );
     }
+    const type = response.headers.get("content-type") ?? "";
+    if (/\bhtml\b|\bapplication\/json\b/i.test(type)) {
+      const said = await response.text();
+      return ending ?? documentEnding(said, { takeData, answer });
+    }
     for await (const chunk of response.body ?? []) {
-      watch.alive();
       parser.push(chunk);
       if (ending !== undefined) break;
     }
@@ -77,18 +103,56 @@ export async function askOverSse(options: {
     return read.heldFault() ?? { kind: "cut", how };
   } finally {
     watch.stop();
+    wait.stop();
     signal.removeEventListener("abort", abort);
   }
 }
 
+/**
+ * What an answer that is one document says: LM Studio answers 200 with an error for a path it does not know,
+ * proxies answer with a page, and a server that ignores `stream` sends the whole completion at once.
+ */
+function documentEnding(
+  text: string,
+  { takeData, answer }: { readonly takeData: (data: string) => void; readonly answer: Answer },
+): Ending {
+  const isPage = text.trimStart().startsWith("<");
+  const fault = faultFromHttp({ status: 200, body: text, retryAfter: null });
+  const notAnAnswer = (message: string): Ending => ({
+    kind: "fault",
+    fault: { ...fault, code: "not_an_answer", message },
+  });
+  if (isPage) {
+    const title = fault.message === "HTTP 200" ? "" : ` ("${fault.message}")`;
+    return notAnAnswer(`answered with a web page${title} instead of a model's answer`);
+  }
+  if (text.trim() === "") return { kind: "fault", fault: sentNothing };
+  const frame = decodeSseData(text);
+  if (frame.fault !== undefined) return { kind: "fault", fault: { ...frame.fault, status: null } };
+  takeData(text);
+  if (answer.hasBegun() || answer.hasFinishReason()) return { kind: "complete" };
+  return notAnAnswer(`answered with something that is no model's answer: ${text.slice(0, 200)}`);
+}
+
+const sentNothing: Fault = {
+  status: 200,
+  code: "empty_answer",
+  message: "answered with nothing at all",
+  retryAfterMs: null,
+};
+
 /** Feeds frames to the answer, but holds back a chunk that may be an error in disguise until the next frame. */
 function createFrameReader(answer: Answer) {
   let held: Frame | undefined;
+  let events = 0;
+  let unreadable = 0;
   const heldFault = (): Ending | undefined =>
     held?.text === undefined ? undefined : { kind: "fault", fault: faultOfDisguise(held.text) };
   return {
     heldFault,
     take(frame: Frame): boolean {
+      events += 1;
+      if (frame.unreadable) unreadable += 1;
       if (frame.text?.startsWith(disguisedError) && frame.toolCalls === undefined) {
         if (held !== undefined) answer.take(held);
         held = frame;
@@ -111,6 +175,11 @@ function createFrameReader(answer: Answer) {
     },
     /** Row 22: [DONE] may be missing, but then a finish_reason must have come. */
     endingAtEnd(): Ending {
+      if (events === 0) return { kind: "fault", fault: sentNothing };
+      if (unreadable === events) {
+        const message = `sent ${events} ${events === 1 ? "event" : "events"}, none of which could be read`;
+        return { kind: "fault", fault: { ...sentNothing, code: "not_an_answer", message } };
+      }
       const finished: Ending = answer.hasFinishReason()
         ? { kind: "complete" }
         : { kind: "cut", how: "ended the stream" };

@@ -1,6 +1,8 @@
 // One server as HTTP: the probe that says whether it answers and what it is, and the requests that every
 // other file of this folder makes. Knows no chat.
 import type { Clock } from "../../base/clock.ts";
+import type { ModelInfo, ServerKind } from "../../protocol/model.ts";
+import { probePaths, recognise, type Probed } from "../openai/server-kinds.ts";
 import type { Candidate, ProbeOutcome } from "../route.ts";
 import { isRecord } from "./http-errors.ts";
 
@@ -12,11 +14,15 @@ export interface Keys {
 
 /** A server that answered its probe. */
 export interface Endpoint extends Candidate {
-  /** "openai": a plain OpenAI-compatible server without /admin and without WebSocket (contracts/lmx.md row 21). */
-  readonly kind: "lmx" | "openai";
+  /** All but LMX are plain OpenAI-compatible servers without /admin and WebSocket (contracts/lmx.md row 21). */
+  readonly kind: Exclude<ServerKind, "anthropic">;
   readonly version: string | null;
   /** Milliseconds from the first byte sent to the probe's answer. */
   readonly latencyMs: number;
+  /** What telling the kind of a plain server brought along; undefined for LMX, and where the list is closed. */
+  readonly models?: readonly ModelInfo[] | undefined;
+  /** The server is up and still reads its weights from disk. */
+  readonly isLoading?: boolean;
 }
 
 export function keyHeaders(keys: Keys): Record<string, string> {
@@ -72,6 +78,8 @@ export function requestFrom(
 export interface JsonAnswer {
   readonly status: number;
   readonly retryAfter: string | null;
+  /** The `Server` header. */
+  readonly software: string | null;
   readonly body: string;
   /** The parsed body; undefined when it is no JSON. */
   readonly json: unknown;
@@ -88,46 +96,51 @@ export async function requestJson(
   return {
     status: response.status,
     retryAfter: response.headers.get("retry-after"),
+    software: response.headers.get("server"),
     body,
     json: parseJson(body),
   };
 }
 
+export interface ProbeOptions {
+  readonly keys: Keys;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
 /**
- * Asks a candidate whether it lives: /healthz, else /health, else /v1/models (row 21). Sends no keys.
+ * Asks a candidate whether it lives and what it is: LMX says so at /healthz, in one round trip and without
+ * a key; every other kind is told by what it answers at the paths of all kinds, asked together (row 21).
  * Settles within `timeoutMs`, never rejects.
  */
 export async function probeEndpoint(
   candidate: Candidate,
-  options: { readonly clock: Clock; readonly timeoutMs: number; readonly signal: AbortSignal },
+  options: ProbeOptions,
 ): Promise<ProbeOutcome<Endpoint>> {
-  const { clock, timeoutMs, signal } = options;
+  const { keys, clock, timeoutMs, signal } = options;
   const deadline = withDeadline(clock, timeoutMs, signal);
   const startedMs = clock.nowMs();
-  const live = (kind: Endpoint["kind"], version: string | null): ProbeOutcome<Endpoint> => ({
+  const live = (found: Omit<Endpoint, keyof Candidate | "latencyMs">): ProbeOutcome<Endpoint> => ({
     up: true,
-    found: { ...candidate, kind, version, latencyMs: clock.nowMs() - startedMs },
+    found: { ...candidate, ...found, latencyMs: clock.nowMs() - startedMs },
   });
-  const ask = (path: string) => requestJson(candidate, path, { signal: deadline.signal });
   try {
-    const healthz = await ask("/healthz");
+    const healthz = await requestJson(candidate, "/healthz", { signal: deadline.signal });
     const said = isRecord(healthz.json) ? healthz.json : {};
     if (healthz.status === 200 && typeof said.status === "string") {
-      return live("lmx", typeof said.version === "string" ? said.version : null);
+      return live({ kind: "lmx", version: typeof said.version === "string" ? said.version : null });
     }
     // A proxy that wants a key before anything: what the key is worth, the look-up tells.
-    if (healthz.status === 401 || healthz.status === 403) return live("lmx", null);
+    if (healthz.status === 401 || healthz.status === 403)
+      return live({ kind: "lmx", version: null });
+    const probes = await askAll(candidate, probePaths, { keys, signal: deadline.signal });
+    const recognised = recognise(probes);
+    if (recognised !== undefined) return live(recognised);
+    if (deadline.expired()) return { up: false, reason: timedOut(timeoutMs) };
     if (healthz.status >= 500) return { up: false, reason: `HTTP ${healthz.status}` };
-    const health = await ask("/health");
-    // llama-server answers 503 with JSON while it loads its model.
-    const isHealth = health.status === 200 || health.status === 503;
-    if (isHealth && isRecord(health.json)) return live("openai", null);
-    const models = await ask("/v1/models");
-    if (models.status === 401 || models.status === 403) return live("openai", null);
-    if (models.status === 200 && isRecord(models.json) && Array.isArray(models.json.data)) {
-      return live("openai", null);
-    }
-    return { up: false, reason: `answers HTTP, but is no model server (HTTP ${models.status})` };
+    const status = probes.get("/v1/models")?.status ?? healthz.status;
+    return { up: false, reason: `answers HTTP, but is no model server (HTTP ${status})` };
   } catch (thrown) {
     return {
       up: false,
@@ -136,6 +149,20 @@ export async function probeEndpoint(
   } finally {
     deadline.stop();
   }
+}
+
+/** Asks several paths at once; one that fails is missing from the answers. Never rejects. */
+export async function askAll(
+  server: Candidate,
+  paths: readonly string[],
+  options: RequestOptions,
+): Promise<ReadonlyMap<string, Probed>> {
+  const answers = new Map<string, Probed>();
+  const ask = async (path: string) => {
+    answers.set(path, await requestJson(server, path, options));
+  };
+  await Promise.allSettled(paths.map(ask));
+  return answers;
 }
 
 /** A signal that aborts with `signal`, or after `timeoutMs`. */

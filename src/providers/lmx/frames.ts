@@ -14,6 +14,13 @@ export interface ToolCallFragment {
   readonly arguments: string;
 }
 
+export interface PromptProgress {
+  readonly processed: number;
+  readonly total: number;
+  /** Tokens of `processed` that the server had read before. */
+  readonly cached: number;
+}
+
 export interface Frame {
   /** LMX's id; null on protocol notes; undefined where the shape has none. */
   readonly requestId?: string | null | undefined;
@@ -23,12 +30,17 @@ export interface Frame {
   /** As the server spelt it. */
   readonly finishReason?: string;
   readonly usage?: Usage;
+  /** How far the server has read the prompt, in tokens (llama-server's return_progress). */
+  readonly promptProgress?: PromptProgress;
   /** The answer is over; nothing may follow. */
   readonly done?: true;
   readonly fault?: Fault;
+  /** No JSON object: skipped between others, but an answer of nothing else is none. */
+  readonly unreadable?: true;
 }
 
 const nothing: Frame = {};
+const unreadable: Frame = { unreadable: true };
 
 /** Decodes one WebSocket text frame. What cannot be understood is an empty frame, to be ignored. */
 export function decodeSocketFrame(data: string): Frame {
@@ -68,13 +80,13 @@ function decodeAlternate(value: Record<string, unknown>): Frame {
 export function decodeSseData(data: string): Frame {
   if (data === "[DONE]" || data.trim() === "[DONE]") return { done: true };
   const value = parse(data);
-  return value === undefined ? nothing : chunkFrame(value);
+  return value === undefined ? unreadable : chunkFrame(value);
 }
 
 function chunkFrame(chunk: Record<string, unknown>): Frame {
   if (hasError(chunk)) return { fault: faultFromValue(chunk) };
   const choice = Array.isArray(chunk.choices) ? (chunk.choices[0] as unknown) : chunk;
-  if (!isRecord(choice)) return usageOf(chunk.usage);
+  if (!isRecord(choice)) return { ...usageOf(chunk.usage), ...progressOf(chunk.prompt_progress) };
   const delta = isRecord(choice.delta)
     ? choice.delta
     : isRecord(choice.message)
@@ -89,7 +101,26 @@ function chunkFrame(chunk: Record<string, unknown>): Frame {
     ...(toolCalls.length === 0 ? {} : { toolCalls }),
     ...finishOf(choice),
     ...usageOf(chunk.usage),
+    ...progressOf(chunk.prompt_progress),
   };
+}
+
+function progressOf(value: unknown): { promptProgress?: PromptProgress } {
+  if (!isRecord(value)) return {};
+  const { processed, total, cache } = value;
+  return count(total) === 0
+    ? {}
+    : {
+        promptProgress: { processed: count(processed), total: count(total), cached: count(cache) },
+      };
+}
+
+/** What mlx_lm.server writes as a comment while it reads the prompt: "keepalive 4096/12400". */
+export function progressOfComment(text: string): PromptProgress | undefined {
+  const match = /^keepalive (\d+)\/(\d+)$/.exec(text);
+  return match === null
+    ? undefined
+    : { processed: Number(match[1]), total: Number(match[2]), cached: 0 };
 }
 
 function hasError(chunk: Record<string, unknown>): boolean {

@@ -1,6 +1,8 @@
 // What a model server said when it refused or failed, in whatever of a dozen shapes it said it
 // (contracts/lmx.md section 2 "errors", rows 7, 12, 15, 16), as one Fault, and that as words for a person.
 import { OptaError, type ErrorCode } from "../../protocol/error.ts";
+import type { ServerKind } from "../../protocol/model.ts";
+import { loadCommand } from "../openai/kind-names.ts";
 
 /** A failure as the server told it. */
 export interface Fault {
@@ -114,21 +116,83 @@ export function busyWaitMs(fault: Fault): number | null {
   return Math.min(fault.retryAfterMs ?? usualMs, maxRetryAfterMs);
 }
 
+/** True when the server failed in a way that may pass by itself: asked again, it may answer. */
+export function isPassingFailure(fault: Fault): boolean {
+  const failed = fault.status === 500 || fault.status === 502 || fault.code === "internal_error";
+  return failed && !exceedsContext(fault) && toolRemedy(fault) === undefined;
+}
+
+/** True when the conversation does not fit the model's window: every make says so in words of its own. */
+function exceedsContext(fault: Fault): boolean {
+  return (
+    /^(context_length_exceeded|exceed_context_size_error)$/.test(fault.code ?? "") ||
+    /maximum context length|available context size|max prompt token limit|context (length|window|size)[^.]{0,40}(exceed|overflow|too (small|long))|exceeds?[^.]{0,40}context (length|window|size)|context the overflows|prompt is too long/i.test(
+      fault.message,
+    )
+  );
+}
+
+/** How to make a server take tools, for those that refuse them whole. */
+const toolRemedies: readonly (readonly [pattern: RegExp, remedy: string])[] = [
+  [
+    /--enable-auto-tool-choice/,
+    "on the server: vllm serve MODEL --enable-auto-tool-choice --tool-call-parser PARSER",
+  ],
+  [/--jinja/, "on the server: llama-server -m MODEL.gguf --jinja"],
+  [
+    /does not support (tools|function)/i,
+    "choose a model that was trained for tools: opta models list   (then: opta do -m ID)",
+  ],
+  [
+    /JSON schema conversion|parse grammar|parsing grammar|parser for this template/i,
+    "update the server: it cannot compile the tools' schemas into a grammar",
+  ],
+];
+
+function toolRemedy(fault: Fault): string | undefined {
+  return toolRemedies.find(([pattern]) => pattern.test(fault.message))?.[1];
+}
+
 /** Which key a refused request carried, so that the hint names the right one. */
 export type KeyName = "apiKey" | "adminKey";
 
 /** A fault as the error a person sees. */
 export function toProviderError(
   fault: Fault,
-  about: { readonly server: string; readonly model?: string; readonly key?: KeyName },
+  about: {
+    readonly server: string;
+    readonly model?: string;
+    readonly key?: KeyName;
+    readonly kind?: ServerKind;
+  },
 ): OptaError {
-  const { server, model } = about;
+  const { server, model, kind = "lmx" } = about;
   const status = fault.status === null ? "" : `HTTP ${fault.status}: `;
   const said = fault.message.startsWith("HTTP ") ? fault.message : `${status}${fault.message}`;
   const error = (code: ErrorCode, words: string, hint?: string) =>
     new OptaError(code, `${server}: ${words}`, hint);
 
+  if (fault.code === "empty_answer") {
+    return error("empty-answer", fault.message, "opta status   (then try again)");
+  }
+  if (fault.code === "not_an_answer") {
+    return error(
+      "model-server-failed",
+      fault.message,
+      "opta status   (is connection.host:port a model server?)",
+    );
+  }
   if (fault.status === 401 || fault.status === 403) return authFailed(fault, server, about.key);
+  if (exceedsContext(fault)) {
+    return error(
+      "context-exceeded",
+      `the conversation does not fit the model's window (${said})`,
+      'start afresh: opta do "…"   (or load the model with a larger context)',
+    );
+  }
+  const remedy = toolRemedy(fault);
+  if (remedy !== undefined)
+    return error("model-server-failed", `refuses the tools (${said})`, remedy);
   if (busyWaitMs(fault) !== null)
     return error("model-server-busy", `is busy (${said})`, "try again in a moment; opta status");
   if (fault.status === 507 || /^insufficient_(memory|disk)$/.test(fault.code ?? "")) {
@@ -136,16 +200,24 @@ export function toProviderError(
   }
   const unknownModel =
     fault.code === "model_not_found" ||
-    /\bmodel\b.*\bis not loaded\b|^preset\b.*\bnot found\b/i.test(fault.message);
+    /\bmodel\b.*\bis not loaded\b|^preset\b.*\bnot found\b/i.test(fault.message) ||
+    (fault.status === 404 && /\bmodel\b/i.test(fault.message));
   if (unknownModel) {
     return error(
       "model-not-found",
       said,
-      model === undefined ? "opta models list" : `opta models load ${model}`,
+      model === undefined ? "opta models list" : loadCommand(kind, model),
     );
   }
   if (/\btimed out\b/i.test(fault.message)) {
     return error("lmx-timeout", said, 'opta do --continue "continue"');
+  }
+  if (fault.status === 404) {
+    return error(
+      "model-server-failed",
+      `does not know /v1/chat/completions (${said})`,
+      "opta status",
+    );
   }
   return error("model-server-failed", said || "failed without saying why", "opta status");
 }

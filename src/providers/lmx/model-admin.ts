@@ -57,7 +57,7 @@ export async function unloadModel(
   access: ServerAccess,
   wanted: string,
 ): Promise<{ freedBytes: number | null }> {
-  const modelId = await resolveId((await fetchLoadedModels(access)).models, wanted);
+  const modelId = await resolveId(await fetchLoadedModels(access), wanted);
   const answer = await ask(access, "/admin/models/unload", JSON.stringify({ model_id: modelId }));
   if (answer.status === 404) {
     throw new OptaError(
@@ -103,7 +103,8 @@ async function postLoad(access: ServerAccess, modelId: string): Promise<LoadResu
   return loadAnswer(access, modelId, answer);
 }
 
-function loadAnswer(access: ServerAccess, modelId: string, answer: JsonAnswer): LoadResult {
+/** What an answer of the load routes means. @throws OptaError */
+export function loadAnswer(access: ServerAccess, modelId: string, answer: JsonAnswer): LoadResult {
   const said = isRecord(answer.json) ? answer.json : {};
   const text = (value: unknown) => (typeof value === "string" ? value : "");
   if (answer.status === 202 && said.status === "downloading") {
@@ -155,7 +156,7 @@ async function pollUntilLoaded(access: ServerAccess, modelId: string): Promise<L
     waitMs = Math.min(waitMs * 2, maxPollMs)
   ) {
     try {
-      const { models } = await fetchLoadedModels(access);
+      const models = await fetchLoadedModels(access);
       lostPolls = 0;
       const model = models.find((candidate) => candidate.modelId === modelId);
       if (model?.state === "loaded") {

@@ -5,10 +5,12 @@ import type { ModelInfo } from "../../protocol/model.ts";
 
 /** LMX proxies these to cloud services with the user's tokens: a "local" id that leaves the network. */
 const cloudPrefixes = ["copilot/", "github-copilot/", "gemini-cli/"] as const;
+/** Ollama's tags of models that run at ollama.com: "gpt-oss:120b-cloud", "glm-4.6:cloud" (docs.ollama.com/cloud). */
+const cloudTag = /[:-]cloud$/;
 
 export function isCloudModel(modelId: string): boolean {
   const lower = modelId.trim().toLowerCase();
-  return cloudPrefixes.some((prefix) => lower.startsWith(prefix));
+  return cloudPrefixes.some((prefix) => lower.startsWith(prefix)) || cloudTag.test(lower);
 }
 
 /** @throws OptaError model-not-found for an id that would leave the network */
@@ -16,8 +18,8 @@ export function refuseCloudModel(modelId: string): void {
   if (!isCloudModel(modelId)) return;
   throw new OptaError(
     "model-not-found",
-    `${modelId} is a cloud model behind LMX: opta sends nothing to a cloud, so it is not allowed`,
-    "opta models list   (then: opta models use ID)",
+    `${modelId} is a cloud model behind the server: opta sends nothing to a cloud without your consent`,
+    "opta models list\nto allow it: opta config set connection.allowCloudModels true",
   );
 }
 
@@ -45,6 +47,8 @@ export function matchModel<T extends { readonly modelId: string }>(
     (id) => id === wanted,
     (id) => id.toLowerCase() === lower,
     (id) => tail !== "" && tailOf(id.toLowerCase()) === tail,
+    // Ollama's name for a model without a tag.
+    (id) => id.toLowerCase() === `${lower}:latest`,
   ];
   for (const test of tests) {
     const found = items.filter((item) => test(item.modelId));
@@ -63,7 +67,6 @@ function tailOf(id: string): string {
  * serves, and of one that is loading the server itself says when it is ready.
  */
 export function defaultModel(models: readonly ModelInfo[]): ModelInfo | undefined {
-  const local = models.filter((model) => !isCloudModel(model.modelId));
-  const byState = (state: ModelInfo["state"]) => local.find((model) => model.state === state);
+  const byState = (state: ModelInfo["state"]) => models.find((model) => model.state === state);
   return byState("loaded") ?? byState("quarantined") ?? byState("loading");
 }

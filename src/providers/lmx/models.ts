@@ -1,10 +1,13 @@
-// What models a server has: /admin/models and /admin/models/available, or /v1/models where there is no
-// /admin (contracts/lmx.md section 3, rows 19 and 21). Decoded with defaults: every field may be missing.
+// What models a server has: /admin/models and /admin/models/available, or /v1/models where /admin is closed
+// (contracts/lmx.md section 3, row 19), and for the other kinds of server what each has instead (row 21).
+// Decoded with defaults: every field may be missing.
 import { sleep, type Clock } from "../../base/clock.ts";
 import { OptaError } from "../../protocol/error.ts";
 import type { ModelInfo } from "../../protocol/model.ts";
+import { listingPaths, recognise, type PlainKind } from "../openai/server-kinds.ts";
 import type { Candidate } from "../route.ts";
 import {
+  askAll,
   reasonOfFailure,
   requestJson,
   timedOut,
@@ -30,21 +33,18 @@ export interface ServerAccess {
   readonly signal: AbortSignal;
 }
 
-export interface LoadedModels {
-  /** In the server's order. */
-  readonly models: readonly ModelInfo[];
-  /** False where /admin is missing or closed to us: then states and sizes are unknown. */
-  readonly fromAdmin: boolean;
-}
-
 /**
- * The models that are loaded (or on their way).
+ * The models that LMX has loaded, or on their way, in its order.
+ * @param asked the answer of GET /admin/models where it was asked ahead
  * @throws OptaError lmx-connection-refused | lmx-timeout | auth-failed | model-server-failed
  */
-export async function fetchLoadedModels(access: ServerAccess): Promise<LoadedModels> {
-  const admin = await askPatiently(access, "/admin/models");
+export async function fetchLoadedModels(
+  access: ServerAccess,
+  asked?: Promise<JsonAnswer>,
+): Promise<readonly ModelInfo[]> {
+  const admin = await (asked ?? askLoadedModels(access));
   if (admin.status === 200 && isRecord(admin.json)) {
-    return { models: records(admin.json.loaded).map(fromAdminRow).filter(hasId), fromAdmin: true };
+    return records(admin.json.loaded).map(fromAdminRow).filter(hasId);
   }
   // 404: no LMX. 401, 403: no admin key, which chat does not need (row 19).
   if (admin.status >= 500 || admin.status === 429) throw toError(access, admin);
@@ -58,7 +58,39 @@ export async function fetchLoadedModels(access: ServerAccess): Promise<LoadedMod
     );
   }
   const rows = records(plain.json.data).filter((row) => row.owned_by !== "local-embedding");
-  return { models: rows.map(fromOpenAiRow).filter(hasId), fromAdmin: false };
+  return rows.map(fromOpenAiRow).filter(hasId);
+}
+
+/** The request of `fetchLoadedModels`, for sending it before it is known whether the server is an LMX. */
+export function askLoadedModels(access: ServerAccess): Promise<JsonAnswer> {
+  return askPatiently(access, "/admin/models");
+}
+
+/**
+ * The models of a server that is no LMX: loaded ones, and those it would load for a request.
+ * @throws OptaError as fetchLoadedModels
+ */
+export async function fetchPlainModels(
+  access: ServerAccess,
+  kind: PlainKind,
+): Promise<readonly ModelInfo[]> {
+  const { server, keys, clock, timeouts, signal } = access;
+  const deadline = withDeadline(clock, timeouts.lookUpMs, signal);
+  try {
+    const probes = await askAll(server, listingPaths[kind], { keys, signal: deadline.signal });
+    const models = recognise(probes)?.models;
+    if (models !== undefined) return models;
+  } finally {
+    deadline.stop();
+  }
+  // Whatever was wrong with it, this says so.
+  const listed = await ask(access, "/v1/models");
+  if (listed.status !== 200) throw toError(access, listed);
+  throw new OptaError(
+    "model-server-failed",
+    `${server.server}: /v1/models is no model list`,
+    "opta status",
+  );
 }
 
 /** The models on the server's disk; empty where the server does not tell. Same errors. */
@@ -132,14 +164,8 @@ function stateOf(row: Record<string, unknown>): ModelInfo["state"] {
   return isOnItsWay || row.loaded === false ? "loading" : "loaded";
 }
 
-/** Plain OpenAI servers name the window, if at all, in keys of their own (vLLM, LM Studio, llama-server). */
 function fromOpenAiRow(row: Record<string, unknown>): ModelInfo {
-  const meta = isRecord(row.meta) ? row.meta : {};
-  const contextLength =
-    positive(row.context_length) ??
-    positive(row.max_model_len) ??
-    positive(row.loaded_context_length) ??
-    positive(meta.n_ctx);
+  const contextLength = positive(row.context_length) ?? positive(row.max_model_len);
   return { modelId: idOf(row.id), state: "loaded", sizeBytes: null, contextLength };
 }
 

@@ -1,22 +1,22 @@
-// The provider for Opta LMX, and for plain OpenAI-compatible servers in its place: finds the server and the
-// model, then hands requests to chat.ts. What is remembered between calls lives here: the route, the models
-// that were looked up, the spare socket.
+// The provider for Opta LMX, and for OpenAI-compatible servers in its place: what each operation of the contract
+// does with the connection (connection.ts) and the conversation (chat.ts).
 import { createAsyncQueue } from "../../base/async-queue.ts";
 import { systemClock, type Clock } from "../../base/clock.ts";
 import { OptaError, toOptaError } from "../../protocol/error.ts";
 import type { ModelInfo } from "../../protocol/model.ts";
-import type { ChatRequest, Provider, ProviderEvent, ResolvedModel } from "../provider.ts";
-import { findRoute, toCandidates, type Candidate } from "../route.ts";
-import { errorEvent, runChat } from "./chat.ts";
-import { probeEndpoint, type Endpoint } from "./endpoint.ts";
+import { createEndpointCache } from "../endpoint-cache.ts";
+import { settingsFor, type ModelSettingsTable } from "../model-settings.ts";
+import { kindNames, loadCommand } from "../openai/kind-names.ts";
+import { requestStyleOf } from "../openai/request-style.ts";
+import type { ChatRequest, Provider, ProviderEvent } from "../provider.ts";
+import { toCandidates } from "../route.ts";
+import { conclusion, errorEvent, runChat, type ChatOutcome } from "./chat.ts";
+import { createConnection } from "./connection.ts";
+import { confirmDownload, fetchDownloadProgress } from "./downloads.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { loadModel, unloadModel } from "./model-admin.ts";
-import { defaultModel, isServerAlias, matchModel, refuseCloudModel } from "./model-choice.ts";
-import {
-  fetchLoadedModels,
-  fetchModelsOnDisk,
-  type LoadedModels,
-  type ServerAccess,
-} from "./models.ts";
+import { refuseCloudModel } from "./model-choice.ts";
+import { fetchLoadedModels, fetchModelsOnDisk, fetchPlainModels } from "./models.ts";
 import { createSocketSource } from "./socket-source.ts";
 import { fetchStatus } from "./status.ts";
 import { defaultLmxTimeouts, type LmxTimeouts } from "./timeouts.ts";
@@ -28,103 +28,87 @@ export interface LmxProviderOptions {
   readonly fallbackHosts: readonly string[];
   readonly adminKey?: string | undefined;
   readonly apiKey?: string | undefined;
+  /** Models that the server would pass on to a cloud are refused without this. */
+  readonly allowCloudModels?: boolean;
+  /** Own names for models. */
+  readonly aliases?: Readonly<Record<string, string>>;
+  readonly modelSettings?: ModelSettingsTable;
+  /** Where to remember servers from one process to the next; absent: not at all. */
+  readonly cacheFile?: string;
   readonly timeouts?: Partial<LmxTimeouts>;
   readonly clock?: Clock;
 }
 
 /** Nothing is sent before the first call. */
 export function createLmxProvider(options: LmxProviderOptions): Provider {
+  const { allowCloudModels = false, modelSettings = {} } = options;
   const clock = options.clock ?? systemClock;
   const timeouts = { ...defaultLmxTimeouts, ...options.timeouts };
   const keys = { adminKey: options.adminKey, apiKey: options.apiKey };
   const sockets = createSocketSource({ keys, clock, timeouts });
-  const resolved = new Map<string | undefined, ResolvedModel>();
-  let known: Endpoint | undefined;
+  const connection = createConnection({
+    candidates: () => toCandidates(options),
+    keys,
+    sockets,
+    cache: createEndpointCache(options.cacheFile),
+    aliases: options.aliases ?? {},
+    modelSettings,
+    allowCloudModels,
+    clock,
+    timeouts,
+  });
+  const { access, probe } = connection;
+  /** Model that was asked for and is gone -> the one that answers instead. */
+  const replacements = new Map<string, string>();
 
-  const access = (server: Candidate, signal: AbortSignal): ServerAccess => {
-    return { server, keys, clock, timeouts, signal };
-  };
-  const probe = (candidate: Candidate, signal: AbortSignal) =>
-    probeEndpoint(candidate, { clock, timeoutMs: timeouts.probeMs, signal });
-  const forget = () => {
-    known = undefined;
-    resolved.clear();
-  };
-
-  /** The server that answers. */
-  const reach = async (signal: AbortSignal): Promise<Endpoint> => {
-    if (known !== undefined) return known;
-    const route = await findRoute({
-      candidates: toCandidates(options),
-      probe,
-      primaryGraceMs: timeouts.primaryGraceMs,
-      clock,
-      signal,
-    });
-    known = route.found;
-    return route.found;
-  };
-
-  /** Probe, look-up and handshake at once, on the guess that the primary is up; the guess costs nothing. */
-  const reachWithModels = async (
-    signal: AbortSignal,
-  ): Promise<{ endpoint: Endpoint; loaded: LoadedModels }> => {
-    const guess = known ?? toCandidates(options)[0]!;
-    const stopGuess = new AbortController();
-    const guessed = fetchLoadedModels(access(guess, AbortSignal.any([signal, stopGuess.signal])));
-    // Looked at below, once it is known which server it is about.
-    guessed.catch(() => undefined);
-    const mayUseSocket = (known === undefined || known.kind === "lmx") && sockets.mayOpen(guess);
-    if (mayUseSocket) sockets.openAhead(guess);
-    try {
-      const endpoint = await reach(signal);
-      if (endpoint.kind === "openai") sockets.drop();
-      if (endpoint.server === guess.server) return { endpoint, loaded: await guessed };
-      if (endpoint.kind === "lmx") sockets.openAhead(endpoint);
-      return { endpoint, loaded: await fetchLoadedModels(access(endpoint, signal)) };
-    } finally {
-      stopGuess.abort();
-    }
-  };
-
-  const connect = async (
-    wanted: string | undefined,
-    signal: AbortSignal,
-  ): Promise<ResolvedModel> => {
-    const before = resolved.get(wanted);
-    if (before !== undefined) return before;
-    if (wanted !== undefined) refuseCloudModel(wanted);
-    try {
-      const { endpoint, loaded } = await reachWithModels(signal);
-      const chosen = await chooseModel(loaded.models, wanted, access(endpoint, signal));
-      const model: ResolvedModel = {
-        ...chosen,
-        windowSource: chosen.contextLength === null ? "unknown" : "server",
-        parallelTools: true,
-        server: endpoint.server,
-      };
-      resolved.set(wanted, model);
-      return model;
-    } catch (thrown) {
-      sockets.drop();
-      forget();
-      throw cancelledOr(thrown, signal);
-    }
-  };
-
-  const answer = async (
+  const ask = async (
     request: ChatRequest,
     signal: AbortSignal,
     emit: (event: ProviderEvent) => void,
+  ): Promise<{ endpoint: Endpoint; outcome: ChatOutcome }> => {
+    const endpoint = await connection.reach(signal);
+    const outcome = await runChat(request, {
+      endpoint,
+      keys,
+      sockets,
+      encoding: {
+        style: requestStyleOf(endpoint.kind),
+        settings: settingsFor(modelSettings, request.model),
+      },
+      mustBeSocket: connection.isGuess(),
+      async recheck(recheckSignal) {
+        const answered = await probe(endpoint, recheckSignal);
+        return answered.up ? undefined : answered.reason;
+      },
+      clock,
+      timeouts,
+      signal,
+      emit,
+    });
+    return { endpoint, outcome };
+  };
+
+  const answer = async (
+    asked: ChatRequest,
+    signal: AbortSignal,
+    emit: (event: ProviderEvent) => void,
   ) => {
+    let request = { ...asked, model: replacements.get(asked.model) ?? asked.model };
     try {
-      refuseCloudModel(request.model);
-      const endpoint = await reach(signal);
-      const recheck = async (recheckSignal: AbortSignal) => {
-        const outcome = await probe(endpoint, recheckSignal);
-        return outcome.up ? undefined : outcome.reason;
-      };
-      await runChat(request, { endpoint, keys, sockets, recheck, clock, timeouts, signal, emit });
+      if (!allowCloudModels) refuseCloudModel(request.model);
+      let { endpoint, outcome } = await ask(request, signal, emit);
+      if (connection.isGuess() && provesGuessWrong(outcome)) {
+        const resolved = await connection.reconnect(request.model, signal);
+        if (resolved.model !== request.model) {
+          const message = `${request.model} is gone; ${resolved.model} answers`;
+          emit({ type: "progress", message });
+          emit({ type: "model", resolved });
+          replacements.set(asked.model, resolved.model);
+          request = { ...request, model: resolved.model };
+        }
+        ({ endpoint, outcome } = await ask(request, signal, emit));
+      }
+      for (const event of conclusion(outcome, request, endpoint)) emit(event);
     } catch (thrown) {
       if (!signal.aborted) emit(errorEvent(toOptaError(thrown)));
     }
@@ -135,17 +119,26 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
     signal: AbortSignal,
     ask: (endpoint: Endpoint) => Promise<T>,
   ): Promise<T> => {
+    if (connection.isGuess()) connection.forget();
     try {
-      return await ask(await reach(signal));
+      return await ask(await connection.reach(signal));
     } catch (thrown) {
-      forget();
+      connection.forget();
       throw cancelledOr(thrown, signal);
     }
   };
 
   return {
     id: "lmx",
-    connect,
+    async connect(wanted, signal) {
+      try {
+        return await connection.connect(wanted, signal);
+      } catch (thrown) {
+        sockets.drop();
+        connection.forget();
+        throw cancelledOr(thrown, signal);
+      }
+    },
     stream(request, signal) {
       const queue = createAsyncQueue<ProviderEvent>();
       const stop = new AbortController();
@@ -153,7 +146,8 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
       const emit = (event: ProviderEvent) => {
         if (either.aborted) return;
         // What was remembered is wrong: the next turn looks again.
-        if (event.type === "error") forget();
+        if (event.type === "error") connection.forget();
+        else if (event.type !== "progress" && event.type !== "model") connection.confirm();
         queue.push(event);
       };
       void answer(request, either, emit).finally(() => queue.end());
@@ -162,110 +156,79 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
     async status(signal) {
       try {
         const candidates = toCandidates(options);
-        const mayUseSocket = (server: Candidate) => sockets.mayOpen(server);
-        return await fetchStatus({ candidates, probe, mayUseSocket, access, signal });
+        return await fetchStatus({ candidates, probe, sockets, access, modelSettings, signal });
       } catch (thrown) {
         throw cancelledOr(thrown, signal);
       }
     },
     models: (signal) =>
       call(signal, async (endpoint) => {
-        const [loaded, onDisk] = await Promise.all([
-          fetchLoadedModels(access(endpoint, signal)),
-          endpoint.kind === "lmx" ? fetchModelsOnDisk(access(endpoint, signal)) : [],
-        ]);
-        const isLoaded = new Set(loaded.models.map((model) => model.modelId));
+        const at = access(endpoint, signal);
+        if (endpoint.kind !== "lmx") {
+          const models = endpoint.models ?? (await fetchPlainModels(at, endpoint.kind));
+          const isLoaded = ({ state }: ModelInfo) => state !== "on-disk";
+          const rest = models.filter((model) => !isLoaded(model));
+          return {
+            server: endpoint.server,
+            models: [...byId(models.filter(isLoaded)), ...byId(rest)],
+          };
+        }
+        const [loaded, onDisk] = await Promise.all([fetchLoadedModels(at), fetchModelsOnDisk(at)]);
+        const isLoaded = new Set(loaded.map((model) => model.modelId));
         const rest = onDisk.filter((model) => !isLoaded.has(model.modelId));
-        return { server: endpoint.server, models: [...byId(loaded.models), ...byId(rest)] };
+        return { server: endpoint.server, models: [...byId(loaded), ...byId(rest)] };
       }),
     load: (modelId, signal) =>
       call(signal, async (endpoint) => {
-        requireAdmin(endpoint);
+        requireAdmin(endpoint, modelId);
+        if (!allowCloudModels) refuseCloudModel(modelId);
         const result = await loadModel(access(endpoint, signal), modelId);
-        resolved.clear();
+        connection.forgetModels(endpoint.server);
         return result;
       }),
     unload: (modelId, signal) =>
       call(signal, async (endpoint) => {
-        requireAdmin(endpoint);
+        requireAdmin(endpoint, modelId);
         const result = await unloadModel(access(endpoint, signal), modelId);
-        resolved.clear();
+        connection.forgetModels(endpoint.server);
         return result;
       }),
-    close: () => sockets.drop(),
+    downloads: {
+      confirm: (question, signal) =>
+        call(signal, (endpoint) => {
+          requireAdmin(endpoint, question.modelId);
+          return confirmDownload(access(endpoint, signal), question);
+        }),
+      progress: (downloadId, signal) =>
+        call(signal, (endpoint) => fetchDownloadProgress(access(endpoint, signal), downloadId)),
+    },
+    close() {
+      sockets.drop();
+      connection.close();
+    },
   };
 }
 
-/** The model as the server spells it (contracts/lmx.md row 18). */
-async function chooseModel(
-  loaded: readonly ModelInfo[],
-  wanted: string | undefined,
-  access: ServerAccess,
-): Promise<{ readonly model: string; readonly contextLength: number | null }> {
-  if (wanted === undefined) {
-    const model = defaultModel(loaded);
-    if (model !== undefined) return { model: model.modelId, contextLength: model.contextLength };
-    throw await nothingLoaded(access);
-  }
-  const match = matchModel(loaded, wanted);
-  if (match.kind === "one") {
-    refuseCloudModel(match.item.modelId);
-    return { model: match.item.modelId, contextLength: match.item.contextLength };
-  }
-  if (match.kind === "several") {
-    const message = `${wanted} may be any of ${match.items.map((model) => model.modelId).join(", ")}`;
-    throw new OptaError("model-not-found", message, "opta models list");
-  }
-  if (loaded.length === 0) throw await nothingLoaded(access, wanted);
-  if (isServerAlias(wanted)) return { model: wanted, contextLength: null };
-  throw await notLoaded(loaded, wanted, access);
-}
-
-async function nothingLoaded(access: ServerAccess, wanted?: string): Promise<OptaError> {
-  const { server } = access.server;
-  const onDisk = await fetchModelsOnDisk(access);
-  const [first] = onDisk;
-  if (first === undefined) {
-    return new OptaError(
-      "no-model-loaded",
-      `${server} has no model loaded, and names none that it could load`,
-      "load one on the server itself, then: opta models list",
-    );
-  }
-  const match = matchModel(onDisk, wanted ?? first.modelId);
-  const toLoad = match.kind === "one" ? match.item : first;
-  const ids = onDisk.map((model) => model.modelId).join(", ");
-  return new OptaError(
-    "no-model-loaded",
-    `${server} has no model loaded; on its disk: ${ids}`,
-    `opta models load ${toLoad.modelId}`,
+/** Before anything of an answer came: the server, its WebSocket or its model is not what was remembered. */
+function provesGuessWrong({ ending, answer }: ChatOutcome): boolean {
+  if (answer.hasBegun()) return false;
+  if (ending.kind === "unreachable") return true;
+  if (ending.kind !== "fault") return false;
+  const { status, code, message } = ending.fault;
+  return (
+    status === 404 ||
+    status === 405 ||
+    code === "model_not_found" ||
+    code === "not_an_answer" ||
+    code === "empty_answer" ||
+    /\bmodel\b.*\b(not loaded|not found|does not exist)\b/i.test(message)
   );
 }
 
-async function notLoaded(
-  loaded: readonly ModelInfo[],
-  wanted: string,
-  access: ServerAccess,
-): Promise<OptaError> {
-  const { server } = access.server;
-  const ids = loaded.map((model) => model.modelId).join(", ");
-  const onDisk = matchModel(await fetchModelsOnDisk(access), wanted);
-  if (onDisk.kind !== "one") {
-    return new OptaError(
-      "model-not-found",
-      `${server} has no model ${wanted}; loaded: ${ids}`,
-      "opta models list",
-    );
-  }
-  const { modelId } = onDisk.item;
-  const message = `${modelId} is on the disk of ${server} but not loaded; loaded: ${ids}`;
-  return new OptaError("model-not-found", message, `opta models load ${modelId}`);
-}
-
-function requireAdmin(endpoint: Endpoint): void {
-  if (endpoint.kind === "lmx") return;
-  const message = `${endpoint.server} is a plain OpenAI-compatible server: load and unload models with its own commands`;
-  throw new OptaError("usage", message, "opta models list");
+function requireAdmin({ server, kind }: Endpoint, modelId: string): void {
+  if (kind === "lmx") return;
+  const message = `${server} (${kindNames[kind]}) loads and unloads models by its own commands`;
+  throw new OptaError("usage", message, loadCommand(kind, modelId));
 }
 
 function cancelledOr(thrown: unknown, signal: AbortSignal): OptaError {

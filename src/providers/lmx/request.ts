@@ -3,23 +3,42 @@
 // prompt cache. Validates before sending: LMX answers a malformed request with silence (contracts/lmx.md row 26).
 import { OptaError } from "../../protocol/error.ts";
 import { messageSchema, type Message } from "../../protocol/message.ts";
+import type { ModelSettings } from "../model-settings.ts";
+import { cleanToolSchemas } from "../openai/clean-schema.ts";
+import { requestStyleOf, type RequestStyle } from "../openai/request-style.ts";
 import type { ChatRequest } from "../provider.ts";
 
 export type Transport = "websocket" | "sse";
+
+/** What is the same for every request to one model of one server. */
+export interface RequestEncoding {
+  readonly style: RequestStyle;
+  readonly settings: ModelSettings;
+}
+
+const plainEncoding: RequestEncoding = { style: requestStyleOf("lmx"), settings: {} };
 
 /**
  * The JSON text of a request. `stream` is always true and `max_tokens` always sent (rows 8 and 26).
  * @throws OptaError internal, naming the message that cannot be sent
  */
-export function encodeChatRequest(request: ChatRequest, transport: Transport): string {
+export function encodeChatRequest(
+  request: ChatRequest,
+  transport: Transport,
+  { style, settings }: RequestEncoding = plainEncoding,
+): string {
   const isSocket = transport === "websocket";
+  const tools = style.plainSchemas ? cleanToolSchemas(request.tools) : request.tools;
+  const { temperature } = settings;
   return JSON.stringify({
     ...(isSocket ? { type: "chat.request" } : {}),
     model: request.model,
     stream: true,
-    ...(isSocket ? {} : { stream_options: { include_usage: true } }),
+    ...(isSocket || !style.usageInStream ? {} : { stream_options: { include_usage: true } }),
+    ...(style.promptProgress ? { return_progress: true } : {}),
     max_tokens: request.maxTokens,
-    ...(request.tools.length === 0 ? {} : { tools: request.tools }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(tools.length === 0 ? {} : { tools }),
     messages: request.messages.map(toWireMessage),
   });
 }

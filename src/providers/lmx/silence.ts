@@ -6,27 +6,27 @@ import type { LmxTimeouts } from "./timeouts.ts";
 export interface SilenceWatch {
   /** A part of the answer came. */
   token(): void;
-  /** A sign of life that is no part of the answer (ping, comment, empty frame): extends the first wait only. */
-  alive(): void;
   stop(): void;
 }
 
+/** A limit of Infinity is none: no timer waits for it. */
 export function watchSilence(options: {
   readonly clock: Clock;
-  readonly timeouts: Pick<LmxTimeouts, "firstTokenMs" | "firstTokenBudgetMs" | "idleMs">;
+  readonly timeouts: Pick<LmxTimeouts, "firstTokenMs" | "idleMs">;
   readonly onSilent: (afterMs: number) => void;
 }): SilenceWatch {
   const { clock, timeouts, onSilent } = options;
-  const startedMs = clock.nowMs();
-  let lastMs = startedMs;
+  let lastMs = clock.nowMs();
   let limitMs = timeouts.firstTokenMs;
   let begun = false;
+  const wait = (delayMs: number) =>
+    delayMs === Infinity ? () => undefined : clock.after(delayMs, check);
   const check = () => {
     const restMs = lastMs + limitMs - clock.nowMs();
     if (restMs <= 0) onSilent(limitMs);
-    else takeBack = clock.after(restMs, check);
+    else takeBack = wait(restMs);
   };
-  let takeBack = clock.after(limitMs, check);
+  let takeBack = wait(limitMs);
   return {
     token() {
       lastMs = clock.nowMs();
@@ -34,11 +34,7 @@ export function watchSilence(options: {
       begun = true;
       limitMs = timeouts.idleMs;
       takeBack();
-      takeBack = clock.after(limitMs, check);
-    },
-    alive() {
-      const nowMs = clock.nowMs();
-      if (!begun && nowMs + limitMs - startedMs <= timeouts.firstTokenBudgetMs) lastMs = nowMs;
+      takeBack = wait(limitMs);
     },
     stop: () => takeBack(),
   };

@@ -19,6 +19,10 @@ export interface SocketSource {
   take(server: Candidate, signal: AbortSignal): Promise<ChatSocket | Refusal>;
   /** Remembers that this server's WebSocket does not work, though the server does. */
   giveUp(server: Candidate): void;
+  /** The path at which this server's WebSocket is taken to be; null while it is known not to work. */
+  pathOf(server: Candidate): string | null;
+  /** Takes over what an earlier process learnt: `pathOf` of then. */
+  assume(server: Candidate, path: string | null): void;
   /** Closes the spare. */
   drop(): void;
 }
@@ -60,6 +64,8 @@ export function createSocketSource(options: {
     spare = undefined;
     return socket;
   };
+  const mayOpen = (server: Candidate) =>
+    clock.nowMs() >= (refusedUntilMs.get(server.server) ?? -Infinity);
   const giveUp = (server: Candidate) => {
     refusedUntilMs.set(server.server, clock.nowMs() + timeouts.webSocketRetryMs);
   };
@@ -80,7 +86,7 @@ export function createSocketSource(options: {
       drop();
       spare = { server: server.server, socket: open(server) };
     },
-    mayOpen: (server) => clock.nowMs() >= (refusedUntilMs.get(server.server) ?? -Infinity),
+    mayOpen,
     async take(server, signal) {
       const first = await handshake(takeSpare(server) ?? open(server), signal);
       // 401 is about the key, whatever the path.
@@ -96,6 +102,12 @@ export function createSocketSource(options: {
       return first;
     },
     giveUp,
+    pathOf: (server) => (mayOpen(server) ? (paths.get(server.server) ?? chatPath) : null),
+    assume(server, path) {
+      if (path === null) return giveUp(server);
+      refusedUntilMs.delete(server.server);
+      if (path !== chatPath) paths.set(server.server, path);
+    },
     drop,
   };
 }

@@ -75,7 +75,7 @@ describe("against a running server", () => {
     const { exitCode, stderr } = await opta(["models", "load", "lab/Far-8B"]);
     expect({ exitCode, first: stderr.split("\n")[0] }).toEqual({
       exitCode: 1,
-      first: `opta: lab/Far-8B is not on the disk of 127.0.0.1:${server.port}; loading it would download it (5.0 GiB)`,
+      first: `opta: lab/Far-8B is not on the disk of 127.0.0.1:${server.port}; loading it downloads it (5.0 GiB)`,
     });
   });
 

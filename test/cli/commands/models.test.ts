@@ -93,7 +93,7 @@ describe("load", () => {
     expect(asked).toEqual(["new/model"]);
   });
 
-  test("a model that would have to be downloaded is not: exit 1, what and how much, what to do", async () => {
+  test("a model that would have to be downloaded is not, with nobody to ask: exit 1, how much, what to type", async () => {
     const { client } = loading({
       status: "download-required",
       modelId: "new/model",
@@ -105,9 +105,8 @@ describe("load", () => {
     });
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
     expect(stderr)
-      .toBe(`opta: new/model is not on the disk of studio:1234; loading it would download it (23.0 GiB)
-  downloading through opta comes in a later version; fetch it on the server, then:
-  opta models load new/model
+      .toBe(`opta: new/model is not on the disk of studio:1234; loading it downloads it (23.0 GiB)
+  opta models load new/model --yes
 `);
   });
 

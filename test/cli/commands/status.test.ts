@@ -10,6 +10,9 @@ const status: ServerStatus = {
   ready: true,
   transport: "websocket",
   loadedModels: ["mlx-community/Qwen3-8B-4bit"],
+  windows: [
+    { modelId: "mlx-community/Qwen3-8B-4bit", contextLength: 40_960, windowSource: "server" },
+  ],
   memory: { totalBytes: 64 * 2 ** 30, usedBytes: 5.5 * 2 ** 30 },
   latencyMs: 3.6,
   candidates: [
@@ -26,7 +29,7 @@ test("status names the server, what it is, its models and how every candidate an
 kind       Opta LMX 0.9.2
 transport  WebSocket
 ready      yes
-models     mlx-community/Qwen3-8B-4bit
+models     mlx-community/Qwen3-8B-4bit, window 40,960
 memory     5.5 GiB of 64.0 GiB in use
 latency    4 ms
 candidates
@@ -42,6 +45,7 @@ test("a server without a loaded model is reachable, says so and what to type", a
     version: null,
     ready: false,
     loadedModels: [],
+    windows: [],
     memory: null,
   };
   const client = createFakeClient({ "lmx.status": () => ({ ...idle, transport: "sse" }) });
@@ -51,7 +55,7 @@ test("a server without a loaded model is reachable, says so and what to type", a
     "kind       OpenAI-compatible\ntransport  SSE\nready      no, no model is loaded\n",
   );
   expect(stdout).toContain("models     none loaded\nmemory     not told\n");
-  expect(stdout).toEndWith("\nnext: opta models list, then opta models load <model>\n");
+  expect(stdout).toEndWith("\nnext: opta models list\n");
 });
 
 test("--json is one document with the plain numbers", async () => {
@@ -108,9 +112,27 @@ test("--device asks that server and switches fallbacks off, the cloud's too", as
 });
 
 test("escape sequences in model names are not printed", async () => {
-  const named = { ...status, loadedModels: ["evil\u001b]0;x\u0007model"] };
+  const window = { modelId: "evil\u001b]0;x\u0007model", contextLength: 1, windowSource: "server" };
+  const named = { ...status, windows: [window] };
   const client = createFakeClient({ "lmx.status": () => named });
-  expect((await runWords(["status"], { client })).stdout).toContain("models     evilmodel\n");
+  expect((await runWords(["status"], { client })).stdout).toContain(
+    "models     evilmodel, window 1\n",
+  );
+});
+
+test("a model's window says where it is known from, and how to set one that is not", async () => {
+  const windows = [
+    { modelId: "a", contextLength: 8192, windowSource: "setting" },
+    { modelId: "b", contextLength: null, windowSource: "unknown" },
+  ];
+  const client = createFakeClient({
+    "lmx.status": () => ({ ...status, kind: "llama-server", version: "b8681", windows }),
+  });
+  const { stdout } = await runWords(["status"], { client });
+  expect(stdout).toContain("kind       llama-server (llama.cpp) b8681\n");
+  expect(stdout).toContain(
+    "models     a, window 8,192 (your setting)\n           b, window unknown: opta models settings b window=N\n",
+  );
 });
 
 test("--provider lmx asks the local server with no cloud behind it, --provider anthropic the cloud", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { LmxProviderOptions } from "../../../src/providers/lmx/provider.ts";
 import type { ProviderEvent } from "../../../src/providers/provider.ts";
 import {
   chatRequest,
@@ -28,15 +29,13 @@ async function answered(onFrame: (socket: FakeSocket, frame: string) => void) {
 }
 
 /** Starts a request with a clock that the test moves; `events` fills as they come. */
-function startTimed(onFrame: (socket: FakeSocket) => void, sendPing?: (ping: () => void) => void) {
-  const fake = startFake({
-    onFrame(socket) {
-      sendPing?.(() => void socket.ping());
-      onFrame(socket);
-    },
-  });
+function startTimed(
+  onFrame: (socket: FakeSocket) => void,
+  timeouts: LmxProviderOptions["timeouts"] = {},
+) {
+  const fake = startFake({ onFrame });
   const clock = createTestClock();
-  const provider = fake.provider({ clock });
+  const provider = fake.provider({ clock, timeouts });
   const events: ProviderEvent[] = [];
   const finished = (async () => {
     for await (const event of provider.stream(chatRequest(), neverAborted)) events.push(event);
@@ -189,43 +188,43 @@ describe("row 9: a close without done is incomplete", () => {
 });
 
 describe("row 10: silence", () => {
-  test("before the first token may last half an hour, not longer", async () => {
-    const { fake, clock, events, finished } = startTimed(() => undefined);
-    using _ = fake;
-    await until(() => fake.frames.length === 1);
-    clock.advance(30 * minuteMs - 1);
-    await Bun.sleep(5);
-    expect(events).toEqual([]);
-    clock.advance(1);
-    await finished;
-    expect(events).toMatchObject([
-      {
-        type: "error",
-        code: "lmx-timeout",
-        message: expect.stringContaining("timed out after 1800 s"),
-      },
-    ]);
-    expect(clock.waiting()).toBe(0);
-  });
-  test("is broken by WebSocket pings, up to an hour in all", async () => {
-    let ping = () => {};
+  test("before the first token may last as long as it takes, and is shown every second", async () => {
+    let answer: (frame: string) => void = () => undefined;
     const { fake, clock, events, finished } = startTimed(
-      () => undefined,
-      (send) => (ping = send),
+      (socket) => (answer = (frame) => void socket.send(frame)),
     );
     using _ = fake;
     await until(() => fake.frames.length === 1);
-    clock.advance(25 * minuteMs);
-    ping();
-    await Bun.sleep(20);
-    clock.advance(25 * minuteMs);
-    await Bun.sleep(5);
-    expect(events).toEqual([]);
-    ping();
-    await Bun.sleep(20);
-    clock.advance(5 * minuteMs);
+    clock.advance(11 * minuteMs);
+    await until(() => events.length === 660);
+    expect(events[37]).toEqual({
+      type: "progress",
+      phase: "reading",
+      message: "reading the prompt, 38 s (40 tokens estimated)",
+    });
+    answer(lmxFrame.token("late"));
+    answer(lmxFrame.done());
     await finished;
-    expect(events).toMatchObject([{ type: "error", code: "lmx-timeout" }]);
+    expect(events.slice(660).map(({ type }) => type)).toEqual(["text", "done"]);
+    expect(clock.waiting()).toBe(0);
+  });
+  test("before the first token ends after the limit that the user set", async () => {
+    const { fake, clock, events, finished } = startTimed(() => undefined, {
+      firstTokenMs: 5 * minuteMs,
+    });
+    using _ = fake;
+    await until(() => fake.frames.length === 1);
+    clock.advance(5 * minuteMs - 1);
+    await Bun.sleep(5);
+    expect(events.every(({ type }) => type === "progress")).toBe(true);
+    clock.advance(1);
+    await finished;
+    expect(events.at(-1)).toMatchObject({
+      type: "error",
+      code: "lmx-timeout",
+      message: expect.stringContaining("timed out after 300 s"),
+    });
+    expect(clock.waiting()).toBe(0);
   });
   test("between tokens may last ten minutes, not longer", async () => {
     const { fake, clock, events, finished } = startTimed(

@@ -135,8 +135,10 @@ describe("row 22: streams as servers really send them", () => {
       },
     ]);
   });
-  test("an empty stream is incomplete", async () => {
-    expect(await answered()).toMatchObject([{ type: "error", code: "lmx-ws-closed" }]);
+  test("an empty stream is no answer", async () => {
+    expect(await answered()).toMatchObject([
+      { type: "error", code: "empty-answer", message: expect.stringContaining("nothing at all") },
+    ]);
   });
   test("an error chunk is an error, whatever follows", async () => {
     const error = data({ error: { message: "boom", type: "server_error", code: null } });

@@ -173,8 +173,8 @@ describe("the data of a server-sent event", () => {
     expect(decodeSseData("[DONE]")).toEqual({ done: true });
     expect(decodeSseData("[DONE] ")).toEqual({ done: true });
   });
-  test("of garbage is ignored", () => {
-    expect(decodeSseData('{"choices":[')).toEqual({});
+  test("of garbage carries nothing", () => {
+    expect(decodeSseData('{"choices":[')).toEqual({ unreadable: true });
   });
 });
 

@@ -57,9 +57,9 @@ describe("cloud ids (row 24)", () => {
 });
 
 describe("the model of a session that asked for none", () => {
-  test("is the first routable one, never a cloud one", () => {
+  test("is the first routable one, else one that still serves, else one on its way", () => {
     const list = [
-      model("copilot/x"),
+      model("disk", "on-disk"),
       model("a", "loading"),
       model("b", "quarantined"),
       model("c"),
