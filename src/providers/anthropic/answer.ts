@@ -34,12 +34,8 @@ type Block =
 /** LMX's own /v1/messages says "length" (contracts/lmx.md section 2). */
 const cutReasons = new Set(["max_tokens", "model_context_window_exceeded", "length"]);
 
-export function createMessagesAnswer(options: {
-  readonly model: string;
-  /** For messages. */
-  readonly server: string;
-}): MessagesAnswer {
-  const { model, server } = options;
+/** @param model for messages */
+export function createMessagesAnswer(model: string): MessagesAnswer {
   const blocks = new Map<number, Block>();
   let textChars = 0;
   let begun = false;
@@ -172,10 +168,6 @@ export function createMessagesAnswer(options: {
       const gathered = inOrder(blocks).flatMap(toCall);
       // The last call of a cut answer may be half a call: only what parses is whole.
       const calls = isCut ? gathered.filter((call) => isJson(call.arguments)) : gathered;
-      if (textChars === 0 && calls.length === 0 && !isCut) {
-        const message = `${server} ended the answer without any text or tool call`;
-        return [failed("empty-answer", message, 'opta do --continue "go on"')];
-      }
       return [
         ...calls.map((call) => ({ type: "tool_call", call }) as const),
         {

@@ -89,7 +89,7 @@ export function toAnthropicError(
     return error("model-server-busy", `is busy (${said})`, "try again in a moment");
   if (/prompt is too long|context (window|length)|input length/i.test(said)) {
     return error(
-      "model-server-failed",
+      "context-exceeded",
       `finds the conversation too long: ${said}`,
       'opta do "…"   (a new session begins with an empty context)',
     );

@@ -60,7 +60,7 @@ export function createAnthropicProvider(options: AnthropicProviderOptions): Prov
         resolved: {
           model: found?.id ?? wanted,
           contextLength: found?.max_input_tokens ?? leastWindow,
-          windowSource: found?.max_input_tokens == null ? "unknown" : "server",
+          windowSource: (found?.max_input_tokens ?? null) === null ? "unknown" : "server",
           parallelTools: true,
           server,
           provider: "anthropic",
@@ -92,7 +92,7 @@ export function createAnthropicProvider(options: AnthropicProviderOptions): Prov
     const server = serverName(options);
     const traits = known.get(model)?.traits ?? { thinksAdaptively: false, takesEffort: false };
     for (let retries = 0; !signal.aborted; retries += 1) {
-      const answer = createMessagesAnswer({ model, server });
+      const answer = createMessagesAnswer(model);
       const limit = withSilenceLimit({ clock, limitMs: silenceMs, signal });
       try {
         yield* askOnce({ client: client(), request, traits, answer, limit });

@@ -234,7 +234,7 @@ describe("an error says what to do:", () => {
       400,
       "invalid_request_error",
       "prompt is too long: 212000 tokens > 200000 maximum",
-      "model-server-failed",
+      "context-exceeded",
       "too long",
     ],
     [402, "billing_error", "no credit", "model-server-failed", "paid"],
