@@ -5,6 +5,7 @@ import { assertNever } from "../../base/assert-never.ts";
 import { sleep, type Clock } from "../../base/clock.ts";
 import { OptaError, toOptaError } from "../../protocol/error.ts";
 import type { ChatRequest, ProviderEvent } from "../provider.ts";
+import type { ThoughtHabits } from "../thought-habits.ts";
 import { createAnswer, type Answer, type Ending } from "./answer.ts";
 import { askOverSse } from "./chat-sse.ts";
 import { maxFrameBytes } from "./chat-socket.ts";
@@ -20,6 +21,7 @@ export interface ChatContext {
   readonly sockets: SocketSource;
   /** Whether the server still answers its probe; the reason when it does not. */
   readonly recheck: (signal: AbortSignal) => Promise<string | undefined>;
+  readonly habits: ThoughtHabits;
   readonly clock: Clock;
   readonly timeouts: LmxTimeouts;
   readonly signal: AbortSignal;
@@ -28,13 +30,21 @@ export interface ChatContext {
 
 /** Emits the answer's events; the last is `done` or `error`, or none of them after an abort. Never rejects. */
 export async function runChat(request: ChatRequest, context: ChatContext): Promise<void> {
-  const { endpoint, clock, signal, emit } = context;
+  const { endpoint, habits, clock, signal, emit } = context;
   try {
     for (let retries = 0; !signal.aborted; retries += 1) {
-      const answer = createAnswer({ emit, maxTokens: request.maxTokens, server: endpoint.server });
+      const answer = createAnswer({
+        emit,
+        maxTokens: request.maxTokens,
+        server: endpoint.server,
+        tools: request.tools,
+        opensInThought: habits.opensInThought(request.model),
+        onThoughtHabit: (opens) => habits.learn(request.model, opens),
+      });
       const ending = await askOnce(request, answer, context);
       const waitMs = retries < maxBusyRetries ? retryWaitMs(ending, answer) : null;
       if (waitMs === null) {
+        if (ending.kind !== "complete" && ending.kind !== "aborted") answer.release();
         for (const event of conclusion(ending, answer, request, endpoint)) emit(event);
         return;
       }

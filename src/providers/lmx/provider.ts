@@ -7,6 +7,7 @@ import { OptaError, toOptaError } from "../../protocol/error.ts";
 import type { ModelInfo } from "../../protocol/model.ts";
 import type { ChatRequest, Provider, ProviderEvent, ResolvedModel } from "../provider.ts";
 import { findRoute, toCandidates, type Candidate } from "../route.ts";
+import { createThoughtHabits } from "../thought-habits.ts";
 import { errorEvent, runChat } from "./chat.ts";
 import { probeEndpoint, type Endpoint } from "./endpoint.ts";
 import { loadModel, unloadModel } from "./model-admin.ts";
@@ -37,6 +38,7 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
   const clock = options.clock ?? systemClock;
   const timeouts = { ...defaultLmxTimeouts, ...options.timeouts };
   const keys = { adminKey: options.adminKey, apiKey: options.apiKey };
+  const habits = createThoughtHabits();
   const sockets = createSocketSource({ keys, clock, timeouts });
   const resolved = new Map<string | undefined, ResolvedModel>();
   let known: Endpoint | undefined;
@@ -119,7 +121,17 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
         const outcome = await probe(endpoint, recheckSignal);
         return outcome.up ? undefined : outcome.reason;
       };
-      await runChat(request, { endpoint, keys, sockets, recheck, clock, timeouts, signal, emit });
+      await runChat(request, {
+        endpoint,
+        keys,
+        sockets,
+        recheck,
+        habits,
+        clock,
+        timeouts,
+        signal,
+        emit,
+      });
     } catch (thrown) {
       if (!signal.aborted) emit(errorEvent(toOptaError(thrown)));
     }

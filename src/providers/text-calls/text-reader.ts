@@ -86,8 +86,8 @@ export function createTextReader({
       if (leading === undefined) drop(space);
       else leading += space;
       if (start < 0) return;
-      rest = rest.slice(start);
-      settleLeading(false);
+      rest = (leading ?? "") + rest.slice(start);
+      leading = undefined;
       isTrimming = false;
     }
     if (rest === "") return;
