@@ -86,6 +86,7 @@ async function admit(
     remedy,
   });
   if (turn.signal.aborted) return reject("cancelled", "cancelled by the user");
+  if (call.problem !== undefined) return reject("invalid", call.problem);
   const tool = turn.tools.get(call.name);
   if (!tool) {
     const names = [...turn.tools.keys()].toSorted().join(", ");

@@ -35,6 +35,13 @@ export function* take(cursor: Cursor, literal: string): Reading<boolean> {
   return isThere;
 }
 
+/** After `take` found it missing: whether the text ended before it, or in the middle of it. Steps to the end then. */
+export function takeEnd(cursor: Cursor, literal: string): boolean {
+  const isEnd = cursor.ended && literal.startsWith(cursor.text.slice(cursor.pos));
+  if (isEnd) cursor.pos = cursor.text.length;
+  return isEnd;
+}
+
 /** The first of `literals` that comes next; none may begin another. */
 export function* nextOf(cursor: Cursor, literals: readonly string[]): Reading<string | undefined> {
   for (const literal of literals) if (yield* isNext(cursor, literal)) return literal;

@@ -8,6 +8,7 @@ import {
   skip,
   space,
   take,
+  takeEnd,
   takeJson,
   takeWord,
   type Cursor,
@@ -44,7 +45,7 @@ export function* readJsonUntil(cursor: Cursor, close: string, tools: KnownTools)
       calls.push(...read.calls);
       if (read.isTruncated) return calls;
       yield* skip(cursor, " \t\r\n}");
-    } else if (calls.length > 0 && char === "") return calls.map(asTruncated(tools));
+    } else if (calls.length > 0 && takeEnd(cursor, close)) return calls.map(asTruncated(tools));
     else return undefined;
   }
 }

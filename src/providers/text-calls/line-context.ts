@@ -23,36 +23,53 @@ export interface LineContext {
 }
 
 export function createLineContext(): LineContext {
-  let line = "";
-  let lastLine = "";
+  /** The line's pieces: joined only where it may matter, since text comes in many small ones. */
+  let pieces: string[] = [];
+  let lastPieces: readonly string[] = [];
   let fence: string | undefined;
   let quotedUntil: string | undefined;
 
-  const isInInlineCode = () => line.includes("`") && hasOpenTicks(line);
-  const isInFence = () => fence !== undefined || fencePattern.test(line);
+  const currentLine = () => {
+    if (pieces.length > 1) pieces = [pieces.join("")];
+    return pieces[0] ?? "";
+  };
+  const isInInlineCode = (line: string) => line.includes("`") && hasOpenTicks(line);
+  const isInFence = (line: string) => fence !== undefined || fencePattern.test(line);
   return {
     append(text) {
-      line += text;
+      pieces.push(text);
     },
     endLine() {
-      const mark = fencePattern.exec(line)?.[1];
-      if (fence === undefined) fence = mark;
-      else if (mark !== undefined && closesFence(line, mark, fence)) fence = undefined;
-      if (line.trim() !== "") lastLine = line;
-      line = "";
+      const first = firstChar(pieces);
+      if (first === "") {
+        pieces = [];
+        return;
+      }
+      const mark = fenceStarts.has(first) ? fencePattern.exec(currentLine())?.[1] : undefined;
+      if (mark !== undefined) {
+        if (fence === undefined) fence = mark;
+        else if (closesFence(currentLine(), mark, fence)) fence = undefined;
+      }
+      lastPieces = pieces;
+      pieces = [];
     },
     startAnew() {
-      line = "";
-      lastLine = "";
+      pieces = [];
+      lastPieces = [];
       fence = undefined;
       quotedUntil = undefined;
     },
-    isProse: () => !isInFence() && !isInInlineCode(),
-    isLineStart: () => /^ {0,3}$/.test(line),
-    line: () => line,
+    isProse() {
+      const line = currentLine();
+      return !isInFence(line) && !isInInlineCode(line);
+    },
+    isLineStart: () => isIndentedLittle(currentLine()),
+    line: currentLine,
     mayCall() {
-      if (quotedUntil !== undefined || isInFence() || isInInlineCode()) return false;
-      if (line.trim() === "") return /^ {0,3}$/.test(line) && !announcesExample(lastLine);
+      const line = currentLine();
+      if (quotedUntil !== undefined || isInFence(line) || isInInlineCode(line)) return false;
+      if (line.trim() === "")
+        return isIndentedLittle(line) && !announcesExample(lastPieces.join(""));
       return mayCallBehind(line);
     },
     quoteUntil(close) {
@@ -63,6 +80,24 @@ export function createLineContext(): LineContext {
     },
   };
 }
+
+/** Nothing but fewer spaces than make an indented code block. */
+function isIndentedLittle(line: string): boolean {
+  return /^ {0,3}$/.test(line);
+}
+
+/** The first character that is no space, "" when there is none. */
+function firstChar(pieces: readonly string[]): string {
+  for (const piece of pieces) {
+    if (piece.charCodeAt(0) > 32) return piece[0] ?? "";
+    const at = piece.search(/\S/);
+    if (at >= 0) return piece[at] ?? "";
+  }
+  return "";
+}
+
+/** What the lines begin with that fencePattern matches. */
+const fenceStarts = new Set("`~>-*+0123456789");
 
 /** Also inside lists and quotations, at any indentation: too many fences are safer than too few. */
 const fencePattern = /^[\s>]*(?:(?:[-*+]|\d+[.)])\s+)?(`{3,}|~{3,})/;

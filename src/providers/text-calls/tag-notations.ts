@@ -3,12 +3,12 @@
 // calls, or undefined when it was none.
 import {
   find,
-  isNext,
   nextOf,
   peek,
   skip,
   space,
   take,
+  takeEnd,
   takeValue,
   takeWord,
   type Cursor,
@@ -76,12 +76,13 @@ function* readTags(
   for (;;) {
     yield* skip(cursor, space);
     if (yield* take(cursor, close)) return callFromTags(tool, tags);
+    if (takeEnd(cursor, close)) return truncatedCall(tool, cursor.text.slice(start));
     const tag = yield* readTag();
     if (tag !== undefined && tag !== "broken") {
       tags.push(tag);
       continue;
     }
-    if (tags.length === 0 && tag === undefined && (yield* peek(cursor)) !== "") return undefined;
+    if (tags.length === 0 && tag === undefined) return undefined;
     const closers = [close, outerClose];
     const end = yield* find(cursor, closers);
     if (end < 0) {
@@ -281,8 +282,7 @@ export function* readInToolCall(cursor: Cursor, tools: KnownTools): Reading<Call
   yield* skip(cursor, space);
   const isTruncated = calls.at(-1)?.problem?.startsWith("truncated") ?? false;
   if (isTruncated || (yield* take(cursor, close))) return calls;
-  if (yield* isNext(cursor, "</")) return undefined;
-  if ((yield* peek(cursor)) !== "") return undefined;
+  if (!takeEnd(cursor, close)) return undefined;
   const last = calls.at(-1) as TextCall;
   const tool = tools.find(last.name) as KnownTool;
   return [...calls.slice(0, -1), truncatedCall(tool, last.arguments)];

@@ -259,7 +259,15 @@ export function createTextReader({
   };
 
   return {
-    push: (text) => run(text, false),
+    push(text) {
+      // Nearly every chunk of nearly every answer: nothing waits, and nothing in it begins a tag.
+      const isPlain = capture === undefined && held === "" && leading === undefined && !isTrimming;
+      if (isPlain && text !== "" && findTrigger(text, 0) < 0) {
+        context.append(text);
+        hasText ||= mode === "text";
+        emit({ type: mode === "text" ? "text" : "thinking", text });
+      } else run(text, false);
+    },
     stopCalls() {
       readsCalls = false;
       if (capture === undefined) return;
@@ -319,6 +327,8 @@ const maxTagChars = Math.max(...tags.map(({ tag }) => tag.length));
 function findTrigger(text: string, from: number): number {
   for (let at = from; at < text.length; at += 1) {
     const char = text.charCodeAt(at);
+    // Small letters and spaces are most of it.
+    if (char === 32 || (char > 96 && char < 123)) continue;
     // < [ ] ` { and the line end
     if (char === 60 || char === 91 || char === 93 || char === 96 || char === 123 || char === 10)
       return at;
