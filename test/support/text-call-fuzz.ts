@@ -100,7 +100,7 @@ function leaves(value: unknown): readonly string[] {
 
 /** Without what escaping adds and takes away. */
 function squash(text: string): string {
-  return text.replace(/\\[bfnrt]|[\\"'\s\u0000-\u001f]/g, "");
+  return text.replace(/\\[bfnrt]|[\\"'\s\p{Cc}]/gu, "");
 }
 
 function mutate(random: () => number): string {

@@ -7,6 +7,12 @@ export interface Cursor {
   text: string;
   ended: boolean;
   pos: number;
+  /** How far anything was looked at; the same however the text was cut. */
+  reach: number;
+}
+
+export function createCursor(text: string): Cursor {
+  return { text, ended: false, pos: 0, reach: 0 };
 }
 
 /** Yields whenever more text is needed; is resumed when there is some, or when there will be none. */
@@ -15,6 +21,7 @@ export type Reading<T> = Generator<undefined, T, undefined>;
 /** The next character, "" at the end. */
 export function* peek(cursor: Cursor): Reading<string> {
   while (cursor.pos >= cursor.text.length && !cursor.ended) yield;
+  cursor.reach = Math.max(cursor.reach, cursor.pos);
   return cursor.text[cursor.pos] ?? "";
 }
 
@@ -85,8 +92,11 @@ export function* find(cursor: Cursor, literals: readonly string[]): Reading<numb
     const places = literals
       .map((literal) => cursor.text.indexOf(literal, from))
       .filter((at) => at >= 0);
-    if (places.length > 0) return Math.min(...places);
-    if (cursor.ended) return -1;
+    if (places.length > 0 || cursor.ended) {
+      const at = places.length > 0 ? Math.min(...places) : -1;
+      cursor.reach = Math.max(cursor.reach, at < 0 ? cursor.text.length : at);
+      return at;
+    }
     from = Math.max(from, cursor.text.length - longest + 1);
     yield;
   }
@@ -134,7 +144,7 @@ export function* takeJson(cursor: Cursor, closers: readonly string[]): Reading<J
   let before = "";
   for (let at = start; ; at += 1) {
     cursor.pos = at;
-    const char = yield* peek(cursor);
+    const char = cursor.text[at] ?? (yield* peek(cursor));
     if (char === "") break;
     if (quote !== "") {
       if (char === "\\") at += 1;
@@ -151,11 +161,13 @@ export function* takeJson(cursor: Cursor, closers: readonly string[]): Reading<J
       depth -= 1;
       if (depth === 0) {
         cursor.pos = at + 1;
+        cursor.reach = Math.max(cursor.reach, cursor.pos);
         return { kind: "whole", text: cursor.text.slice(start, at + 1) };
       }
     } else if (char === "<" && (yield* nextOf(cursor, closers)) !== undefined) break;
     before = char;
   }
+  cursor.reach = Math.max(cursor.reach, cursor.pos);
   if (quote === "" && cursor.pos < cursor.text.length) {
     return { kind: "closed", text: cursor.text.slice(start, cursor.pos) };
   }

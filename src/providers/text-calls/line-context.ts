@@ -14,8 +14,10 @@ export interface LineContext {
   isProse(): boolean;
   /** Nothing but space on this line so far, and no indentation as of code. */
   isLineStart(): boolean;
-  /** The current line so far. */
-  line(): string;
+  /** The last piece of the current line. */
+  lineEnd(): string;
+  /** Only space on this line so far. */
+  isBlank(): boolean;
   /** A block opened whose content is quoted until `close` passes by. */
   quoteUntil(close: string): void;
   /** A tag passed by as text. */
@@ -25,6 +27,8 @@ export interface LineContext {
 export function createLineContext(): LineContext {
   /** The line's pieces: joined only where it may matter, since text comes in many small ones. */
   let pieces: string[] = [];
+  let lineChars = 0;
+  let lastPiece = "";
   let lastPieces: readonly string[] = [];
   let fence: string | undefined;
   let quotedUntil: string | undefined;
@@ -37,10 +41,14 @@ export function createLineContext(): LineContext {
   const isInFence = (line: string) => fence !== undefined || fencePattern.test(line);
   return {
     append(text) {
-      pieces.push(text);
+      lastPiece = text;
+      if (lineChars <= maxLineChars) pieces.push(text.slice(0, maxLineChars - lineChars));
+      lineChars += text.length;
     },
     endLine() {
       const first = firstChar(pieces);
+      lineChars = 0;
+      lastPiece = "";
       if (first === "") {
         pieces = [];
         return;
@@ -55,17 +63,22 @@ export function createLineContext(): LineContext {
     },
     startAnew() {
       pieces = [];
+      lineChars = 0;
+      lastPiece = "";
       lastPieces = [];
       fence = undefined;
       quotedUntil = undefined;
     },
     isProse() {
+      if (lineChars > maxLineChars) return fence === undefined;
       const line = currentLine();
       return !isInFence(line) && !isInInlineCode(line);
     },
-    isLineStart: () => isIndentedLittle(currentLine()),
-    line: currentLine,
+    isLineStart: () => lineChars < 4 && isIndentedLittle(currentLine()),
+    lineEnd: () => lastPiece,
+    isBlank: () => firstChar(pieces) === "",
     mayCall() {
+      if (lineChars > maxLineChars) return false;
       const line = currentLine();
       if (quotedUntil !== undefined || isInFence(line) || isInInlineCode(line)) return false;
       if (line.trim() === "")
@@ -80,6 +93,9 @@ export function createLineContext(): LineContext {
     },
   };
 }
+
+/** A longer line is data; looking at all of it again and again would cost its square. */
+const maxLineChars = 8_000;
 
 /** Nothing but fewer spaces than make an indented code block. */
 function isIndentedLittle(line: string): boolean {

@@ -2,10 +2,10 @@
 // Everything else goes on at once and byte for byte; a piece that may become a tag waits, at most until it
 // cannot (contracts/text-tool-calls.md rules 1-5 and 7). Its events, joined, are exactly the text that came
 // in: `dropped` is what stands for a call or a tag, and the whitespace directly behind it.
-import type { Cursor, Reading } from "./cursor.ts";
+import { createCursor, type Cursor, type Reading } from "./cursor.ts";
 import type { Calls } from "./json-notations.ts";
 import type { KnownTools } from "./known-tools.ts";
-import { createLineContext } from "./line-context.ts";
+import { createLineContext, type LineContext } from "./line-context.ts";
 import {
   bareJson,
   notations,
@@ -63,6 +63,8 @@ export function createTextReader({
   let isTrimming = false;
   /** What may become a tag. */
   let held = "";
+  /** Characters looked at for calls that were none. */
+  let wastedChars = 0;
   let capture: { readonly cursor: Cursor; readonly reading: Reading<Calls> } | undefined;
 
   const drop = (text: string) => {
@@ -102,7 +104,7 @@ export function createTextReader({
   };
 
   const begin = (notation: Notation, text: string) => {
-    const cursor: Cursor = { text, ended: false, pos: 0 };
+    const cursor = createCursor(text);
     const mustBeLast = mode === "thought" && notation.inThought !== true;
     capture = { cursor, reading: readCalls(cursor, notation, { tools, mustBeLast }) };
   };
@@ -115,6 +117,8 @@ export function createTextReader({
     if (step.done !== true) return undefined;
     capture = undefined;
     if (step.value === undefined) {
+      wastedChars += cursor.reach;
+      if (wastedChars > maxWastedChars) readsCalls = false;
       const wrapper = notations.find(({ opener }) => cursor.text.startsWith(opener));
       if (wrapper?.close !== undefined) openWrapper = wrapper.close;
       return { rest: cursor.text, from: 1 };
@@ -151,7 +155,7 @@ export function createTextReader({
         return true;
       case "close-thought": {
         if (mode === "text") {
-          if (!isStrayCloser(context.isProse(), context.line(), behind)) return false;
+          if (!isStrayCloser(context, behind)) return false;
           if (hasText) emit({ type: "text-was-thinking" });
           hasText = false;
         }
@@ -284,6 +288,9 @@ export function createTextReader({
   };
 }
 
+/** Text that keeps pretending to be a call would cost its length each time; what an answer holds stays far below. */
+const maxWastedChars = 4_000_000;
+
 type Tag =
   | { readonly kind: "call"; readonly tag: string; readonly notation: Notation }
   | { readonly kind: "open-thought" | "close-thought" | "stray" | "pass"; readonly tag: string }
@@ -337,8 +344,8 @@ function findTrigger(text: string, from: number): number {
 }
 
 /** A closing tag in prose has a space before it and goes on behind; a real one ends its line or touches the thought. */
-function isStrayCloser(isProse: boolean, line: string, behind: string): boolean {
-  if (!isProse) return false;
-  if (behind === "" || behind === "\n" || behind === "\r" || line.trim() === "") return true;
-  return !/[\s"'“‘«([]$/.test(line);
+function isStrayCloser(context: LineContext, behind: string): boolean {
+  if (!context.isProse()) return false;
+  if (behind === "" || behind === "\n" || behind === "\r" || context.isBlank()) return true;
+  return !/[\s"'“‘«([]$/.test(context.lineEnd());
 }

@@ -190,6 +190,24 @@ describe("a problem", () => {
   });
 });
 
+describe("text that keeps pretending to be a call costs no more than a little:", () => {
+  const pretences = [
+    "<tool_call>{",
+    '\n{"name": "list_dir", ',
+    "`a` ",
+    "a.<tool_call>",
+    "x </think> y",
+    "[[",
+  ];
+  test.each(pretences)("%j over and over", (pretence) => {
+    const written = pretence.repeat(20_000);
+    const startedMs = performance.now();
+    expect(readText(written).whole).toBe(written);
+    // It takes some 50 ms; looking at all of it each time would take minutes.
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
+  });
+});
+
 test("5,000 seeded mutations lose nothing, depend on no cut and invent no call", () => {
   const result = fuzzTextReader({ seed: 20_260_101, texts: 5_000 });
   expect(result.breaches).toEqual([]);
