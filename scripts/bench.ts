@@ -10,6 +10,7 @@ import { buildOpta } from "./build.ts";
 import { compile, hostTarget } from "./compile.ts";
 import type { Measurement } from "./measure-process.ts";
 import { reportPrompts, type PromptReport } from "./prompt-report.ts";
+import { measureReaderSpeed } from "./support/reader-speed.ts";
 
 const root = join(import.meta.dir, "..");
 const warmUps = 2;
@@ -46,6 +47,7 @@ if (import.meta.main) {
       ...toRows(await measureAll(scratch, Number(values.runs))),
       await measureLongOutput(scratch),
       ...toPromptRows(await reportPrompts(join(root, "dist/opta"))),
+      ...readerRows(),
     ];
     console.log(formatTable(rows));
     process.exitCode = rows.every(isWithin) ? 0 : 1;
@@ -115,6 +117,27 @@ async function measureLongOutput(scratch: string): Promise<Row> {
     unit: "bytes",
     detail: `peak ${showMb(loud)} to ${showMb(quiet)} without`,
   };
+}
+
+/** The reader of text tool calls, in this process: at least 50 MB a second. */
+function readerRows(): readonly Row[] {
+  const { mbPerSecond, ratio: timesPassingThrough } = measureReaderSpeed();
+  return [
+    {
+      name: "50 MB of plain text, reader",
+      value: 50_000 / mbPerSecond,
+      limit: 1_000,
+      unit: "ms",
+      detail: `${Math.round(mbPerSecond)} MB/s in chunks of 5 characters`,
+    },
+    {
+      name: "frames with the reader",
+      value: timesPassingThrough,
+      limit: 1.3,
+      unit: "x",
+      detail: "to the same loop without it",
+    },
+  ];
 }
 
 function toRows(samples: readonly Sample[]): readonly Row[] {

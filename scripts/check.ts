@@ -36,6 +36,7 @@ const deepSteps: readonly Step[] = [
   { name: "file-crash", commands: [[bun, "scripts/file-crash.ts"]] },
   { name: "turn-crash", commands: [[bun, "scripts/turn-crash.ts"]] },
   { name: "fuzz-command-gate", commands: [[bun, "scripts/fuzz-command-gate.ts"]] },
+  { name: "fuzz-text-calls", commands: [[bun, "scripts/fuzz-text-calls.ts"]] },
   { name: "bench", commands: [[bun, "scripts/bench.ts"]] },
 ];
 

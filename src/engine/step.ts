@@ -12,7 +12,7 @@ import type { TurnContext } from "./turn-context.ts";
 
 type ProviderFailure = Extract<ProviderEvent, { type: "error" }>;
 
-/** What one model request came to. `text` is byte for byte what was streamed, complete or not. */
+/** What one model request came to. `text` is byte for byte what was streamed, complete or not, less what turned out to be reasoning. */
 export interface StepResult {
   readonly text: string;
   readonly thinking: string;
@@ -52,6 +52,13 @@ export async function runStep(request: ChatRequest, turn: TurnContext): Promise<
         thoughts.push(event.text);
         session.emit("turn.thinking", { turnId, text: event.text });
         break;
+      case "text_was_thinking": {
+        // Told once more on the right channel: what was shown stays shown, what is kept is right.
+        const text = texts.splice(0).join("");
+        thoughts.push(text);
+        session.emit("turn.thinking", { turnId, text });
+        break;
+      }
       case "tool_call":
         calls.push(event.call);
         break;

@@ -41,8 +41,8 @@ export interface ProviderToolCall {
   readonly name: string;
   readonly arguments: string;
   /**
-   * Why the call must not run although it was written (cut off, unreadable arguments), for the model: position
-   * and required fields, at most 800 characters.
+   * Why it must not run although it was written: truncated, or arguments that cannot be read. For the model;
+   * position and required fields in at most 800 characters. `arguments` is then the model's text as it came.
    */
   readonly problem?: string;
 }
@@ -50,6 +50,11 @@ export interface ProviderToolCall {
 export type ProviderEvent =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "thinking"; readonly text: string }
+  /**
+   * All `text` of this answer so far was reasoning: a closing tag came whose opener the server kept. Nothing
+   * can be unsaid on screen, but the message that is kept and sent again must not hold it as its answer.
+   */
+  | { readonly type: "text_was_thinking" }
   | { readonly type: "tool_call"; readonly call: ProviderToolCall }
   /** Something the user should see while waiting: a wait for Retry-After, a fall back to SSE. */
   | {

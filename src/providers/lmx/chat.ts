@@ -7,6 +7,7 @@ import { sleep, type Clock } from "../../base/clock.ts";
 import { OptaError } from "../../protocol/error.ts";
 import { refusesExtras, withoutExtras } from "../openai/request-style.ts";
 import type { ChatRequest, ProviderEvent } from "../provider.ts";
+import type { ThoughtHabits } from "../thought-habits.ts";
 import { createAnswer, type Answer, type Ending } from "./answer.ts";
 import { askOverSse } from "./chat-sse.ts";
 import { maxFrameBytes } from "./chat-socket.ts";
@@ -37,6 +38,7 @@ export interface ChatContext {
   readonly mustBeSocket: boolean;
   /** Whether the server still answers its probe; the reason when it does not. */
   readonly recheck: (signal: AbortSignal) => Promise<string | undefined>;
+  readonly habits: ThoughtHabits;
   readonly clock: Clock;
   readonly timeouts: LmxTimeouts;
   readonly signal: AbortSignal;
@@ -56,13 +58,20 @@ export interface ChatOutcome {
  * to tell, by `conclusion`. @throws OptaError internal: a request that cannot be sent
  */
 export async function runChat(request: ChatRequest, context: ChatContext): Promise<ChatOutcome> {
-  const { endpoint, clock, signal, emit } = context;
+  const { endpoint, habits, clock, signal, emit } = context;
   const startedMs = clock.nowMs();
   let { encoding } = context;
   let busyRetries = 0;
   let failures = 0;
   for (;;) {
-    const answer = createAnswer({ emit, maxTokens: request.maxTokens, server: endpoint.server });
+    const answer = createAnswer({
+      emit,
+      maxTokens: request.maxTokens,
+      server: endpoint.server,
+      tools: request.tools,
+      opensInThought: habits.opensInThought(request.model),
+      onThoughtHabit: (opens) => habits.learn(request.model, opens),
+    });
     const asked = await askOnce(request, answer, { ...context, encoding });
     const { ending } = asked;
     const outcome = { ...asked, answer };
@@ -157,6 +166,7 @@ export function conclusion(
 ): readonly ProviderEvent[] {
   const { server, kind } = endpoint;
   const tryAgain = 'opta do --continue "continue"';
+  if (ending.kind !== "complete" && ending.kind !== "aborted") answer.release();
   switch (ending.kind) {
     case "complete":
       return answer.conclude();

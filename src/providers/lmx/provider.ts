@@ -10,6 +10,7 @@ import { kindNames, loadCommand } from "../openai/kind-names.ts";
 import { requestStyleOf } from "../openai/request-style.ts";
 import type { ChatRequest, Provider, ProviderEvent } from "../provider.ts";
 import { toCandidates } from "../route.ts";
+import { createThoughtHabits } from "../thought-habits.ts";
 import { conclusion, errorEvent, runChat, type ChatOutcome } from "./chat.ts";
 import { createConnection } from "./connection.ts";
 import { confirmDownload, fetchDownloadProgress } from "./downloads.ts";
@@ -45,6 +46,7 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
   const clock = options.clock ?? systemClock;
   const timeouts = { ...defaultLmxTimeouts, ...options.timeouts };
   const keys = { adminKey: options.adminKey, apiKey: options.apiKey };
+  const habits = createThoughtHabits();
   const sockets = createSocketSource({ keys, clock, timeouts });
   const connection = createConnection({
     candidates: () => toCandidates(options),
@@ -76,6 +78,7 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
         settings: settingsFor(modelSettings, request.model),
       },
       mustBeSocket: connection.isGuess(),
+      habits,
       async recheck(recheckSignal) {
         const answered = await probe(endpoint, recheckSignal);
         return answered.up ? undefined : answered.reason;

@@ -3,6 +3,7 @@
 // prompt cache. Validates before sending: LMX answers a malformed request with silence (contracts/lmx.md row 26).
 import { OptaError } from "../../protocol/error.ts";
 import { messageSchema, type Message } from "../../protocol/message.ts";
+import { reasoningPolicy, type ReasoningPolicy } from "../model-family.ts";
 import type { ModelSettings } from "../model-settings.ts";
 import { cleanToolSchemas } from "../openai/clean-schema.ts";
 import { requestStyleOf, type RequestStyle } from "../openai/request-style.ts";
@@ -27,6 +28,7 @@ export function encodeChatRequest(
   transport: Transport,
   { style, settings }: RequestEncoding = plainEncoding,
 ): string {
+  const reasoning = settings.reasoning ?? reasoningPolicy(request.model);
   const isSocket = transport === "websocket";
   const tools = style.plainSchemas ? cleanToolSchemas(request.tools) : request.tools;
   const { temperature } = settings;
@@ -39,12 +41,12 @@ export function encodeChatRequest(
     max_tokens: request.maxTokens,
     ...(temperature === undefined ? {} : { temperature }),
     ...(tools.length === 0 ? {} : { tools }),
-    messages: request.messages.map(toWireMessage),
+    messages: request.messages.map((message, index) => toWireMessage(message, index, reasoning)),
   });
 }
 
 /** Only the keys of the wire: session files may carry others. */
-function toWireMessage(message: Message, index: number) {
+function toWireMessage(message: Message, index: number, policy: ReasoningPolicy) {
   const parsed = messageSchema.safeParse({ ...message, content: message.content ?? null });
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -55,9 +57,13 @@ function toWireMessage(message: Message, index: number) {
     );
   }
   const { role, content, tool_calls: calls, tool_call_id: callId } = parsed.data;
+  const { reasoning } = parsed.data;
+  const isResent = policy === "resend" && role === "assistant" && typeof reasoning === "string";
   return {
     role,
     content,
+    // Trimmed, because templates put their own line ends around it.
+    ...(isResent && reasoning.trim() !== "" ? { reasoning_content: reasoning.trim() } : {}),
     ...(calls === undefined || calls.length === 0 ? {} : { tool_calls: calls }),
     ...(callId === undefined ? {} : { tool_call_id: callId }),
   };

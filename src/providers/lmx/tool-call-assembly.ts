@@ -8,8 +8,8 @@ export interface ToolCallAssembly {
   add(fragment: ToolCallFragment): void;
   /** The calls in the order in which they began; ids unique, "{}" where no arguments came. */
   calls(): readonly ProviderToolCall[];
-  /** Of an answer that was cut: the calls whose arguments are all there, which "" cannot show. */
-  wholeCalls(): readonly ProviderToolCall[];
+  /** The same with the arguments as they came, "" included: in an answer that was cut they may have been on their way. */
+  writtenCalls(): readonly ProviderToolCall[];
 }
 
 interface Draft {
@@ -21,13 +21,13 @@ interface Draft {
 
 export function createToolCallAssembly(): ToolCallAssembly {
   const drafts: Draft[] = [];
-  const toCalls = (chosen: readonly Draft[]) => {
+  const toCalls = (noArguments: string) => {
     const taken = new Set<string>();
-    return chosen.map((draft) => {
+    return drafts.map((draft) => {
       const id = draft.id === "" || taken.has(draft.id) ? `call_${createId()}` : draft.id;
       taken.add(id);
       const isEmpty = draft.arguments.trim() === "";
-      return { id, name: draft.name, arguments: isEmpty ? "{}" : draft.arguments };
+      return { id, name: draft.name, arguments: isEmpty ? noArguments : draft.arguments };
     });
   };
   return {
@@ -43,18 +43,9 @@ export function createToolCallAssembly(): ToolCallAssembly {
       const repeated = fragment.arguments === draft.arguments && fragment.arguments.startsWith("{");
       if (!repeated) draft.arguments += fragment.arguments;
     },
-    calls: () => toCalls(drafts),
-    wholeCalls: () => toCalls(drafts.filter((draft) => isJson(draft.arguments))),
+    calls: () => toCalls("{}"),
+    writtenCalls: () => toCalls(""),
   };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Message } from "../../../src/protocol/message.ts";
 import { encodeChatRequest } from "../../../src/providers/lmx/request.ts";
 import type { ToolSchema } from "../../../src/providers/provider.ts";
 import { chatRequest } from "../../support/fake-model-server.ts";
+import { requestStyleOf } from "../../../src/providers/openai/request-style.ts";
 
 const tool: ToolSchema = {
   type: "function",
@@ -71,6 +72,43 @@ describe("the request's bytes", () => {
     );
     expect(JSON.parse(text)).toMatchObject({ messages: [{ role: "assistant", content: null }] });
     expect(text).toEndWith('"messages":[{"role":"assistant","content":null}]}');
+  });
+  const thoughtful: readonly Message[] = [
+    ...history.slice(0, 2),
+    { ...(history[2] as Message), reasoning: "\nI look.\n" },
+    history[3] as Message,
+    { role: "assistant", content: "It says A.", reasoning: "Easy." },
+    { role: "user", content: "thanks" },
+    { role: "assistant", content: "Welcome.", reasoning: " " },
+  ];
+  const reasoningsOf = (text: string) =>
+    (JSON.parse(text) as { messages: { reasoning_content?: string }[] }).messages.map(
+      (message) => message.reasoning_content,
+    );
+  test("text-tool-calls rule 7: reasoning goes back to the families that want it, in all their messages", () => {
+    const request = chatRequest({ model: "org/GLM-4.6", messages: thoughtful });
+    const resent = [undefined, undefined, "I look.", undefined, "Easy.", undefined, undefined];
+    expect(reasoningsOf(encodeChatRequest(request, "sse"))).toEqual(resent);
+    const none = thoughtful.map(() => undefined);
+    for (const model of ["Qwen3-32B", "scripted"]) {
+      expect(reasoningsOf(encodeChatRequest({ ...request, model }, "websocket"))).toEqual(none);
+    }
+    const dropped = { style: requestStyleOf("lmx"), settings: { reasoning: "drop" } } as const;
+    expect(reasoningsOf(encodeChatRequest(request, "sse", dropped))).toEqual(none);
+    const kept = { style: requestStyleOf("lmx"), settings: { reasoning: "resend" } } as const;
+    expect(reasoningsOf(encodeChatRequest({ ...request, model: "x" }, "sse", kept))).toEqual(
+      resent,
+    );
+  });
+  test("and with it, too, request N is a byte prefix of request N+1", () => {
+    const texts = thoughtful.map((_message, index) => {
+      const messages = thoughtful.slice(0, index + 1);
+      return encodeChatRequest(chatRequest({ model: "MiniMax-M2.5", messages }), "websocket");
+    });
+    expect(texts.at(-1)).toContain("I look.");
+    texts.slice(1).forEach((text, index) => {
+      expect(text).toStartWith(texts[index]!.slice(0, -"]}".length));
+    });
   });
   const malformed: readonly (readonly [string, unknown, string])[] = [
     ["no role", { content: "x" }, "messages.0.role"],
