@@ -10,6 +10,7 @@ import type { OptaEvent } from "../protocol/event.ts";
 import { cloudPhase } from "../protocol/progress.ts";
 import type { Io } from "./output/io.ts";
 import { escapeForTerminal } from "./output/json.ts";
+import { formatCount } from "./output/quantity.ts";
 import { createStatusLine } from "./output/progress.ts";
 
 export interface TurnSurface {
@@ -52,6 +53,21 @@ export function createTextSurface(
   const waits = watched && io.isTerminal(options.narrate ? 1 : 2);
   const waiting = createStatusLine(io, { output: notes, dim: style.dim });
   let lineOpen = false;
+  /** Characters of the thought that is under way, and how many of them the status line knows of. */
+  const thought = { chars: 0, shownChars: 0 };
+
+  /** Reasoning is folded: a line that counts while it lasts, one that remains when it ends. */
+  function showThought(text: string): void {
+    thought.chars += text.length;
+    if (!waits || thought.chars - thought.shownChars < thoughtStepChars) return;
+    thought.shownChars = thought.chars;
+    finishLine();
+    waiting.show(`  thinking, ${formatCount(thought.chars)} characters`);
+  }
+  function foldThought(): void {
+    if (thought.chars > 0) note(style.dim(`  thought, ${formatCount(thought.chars)} characters`));
+    thought.chars = thought.shownChars = 0;
+  }
 
   function writeAnswer(text: string): void {
     const shown = stripper ? stripper.push(text) : text;
@@ -77,7 +93,12 @@ export function createTextSurface(
         if (waits) waiting.show(`  ${stripTerminalText(event.payload.message ?? "")}`);
         return;
       }
+      if (event.event === "turn.thinking") {
+        showThought(event.payload.text);
+        return;
+      }
       waiting.clear();
+      foldThought();
       switch (event.event) {
         case "turn.token":
           writeAnswer(event.payload.text);
@@ -109,6 +130,9 @@ export function createTextSurface(
     finishLine,
   };
 }
+
+/** How often the status line of a thought is drawn anew. */
+const thoughtStepChars = 80;
 
 function createAnswerCollector() {
   let parts: string[] = [];

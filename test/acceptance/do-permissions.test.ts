@@ -274,6 +274,20 @@ test("Ctrl+C at a question cancels the turn: nothing runs, exit 130", async () =
   expect(made(place, "ran")).toBe(false);
 });
 
+test("reasoning is folded on a terminal: counted, not shown, and kept apart in the session", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({
+    turns: [{ thinking: "secret thought ".repeat(20), text: "the answer" }],
+  });
+  await using terminal = await doInTerminal(["go"], { place, port: lmx.port });
+  expect(await terminal.exitCode()).toBe(0);
+  expect(terminal.screen()).toContain("thought, 300 characters");
+  expect(terminal.screen()).not.toContain("secret thought");
+  const answer = place.sessions()[0]?.messages.at(-1);
+  expect(answer?.content).toBe("the answer");
+  expect(String(answer?.["reasoning"])).toContain("secret thought");
+});
+
 test("ask_user on a terminal brings the answer to the model", async () => {
   using place = createPlace();
   await using lmx = await asking({ name: "ask_user", arguments: { question: "Which one?" } });
