@@ -104,6 +104,30 @@ describe("as a fallback", () => {
     expect(thrown).toMatchObject({ code });
     expect(loads()).toBe(0);
   });
+  test("a server that was only remembered and is gone counts as a connect that failed, at a turn's beginning only", async () => {
+    const gone = { code: "lmx-connection-refused", message: "gone" } as const;
+    const local: Provider = {
+      ...fake("lmx", "m"),
+      async *stream() {
+        yield { type: "error", ...gone };
+      },
+    };
+    const { provider } = optIn({ local });
+    await provider.connect("m", neverAborted);
+    const events = await said(provider, "m");
+    expect(events.map((event) => event.type)).toEqual(["model", "progress", "text"]);
+    const { provider: midTurn, loads } = optIn({ local });
+    await midTurn.connect("m", neverAborted);
+    const messages = [
+      { role: "user", content: "go" },
+      { role: "tool", tool_call_id: "c", content: "x" },
+    ] as const;
+    const request = chatRequest({ model: "m", messages: [...messages] });
+    expect(await collect(midTurn.stream(request, neverAborted))).toEqual([
+      { type: "error", ...gone },
+    ]);
+    expect(loads()).toBe(0);
+  });
   test("every connect asks the local server first, and each model goes on where it was connected", async () => {
     const local = fake("lmx", "m", "lmx-connection-refused");
     const { provider } = optIn({ local });
