@@ -1,7 +1,7 @@
 // What was learnt about model servers lately (cache/endpoints.json), so that the next process can send its
 // request after one handshake. Only ever a guess: whoever uses it checks it while the answer comes. Losing the
 // file, or failing to write it, costs a round trip and nothing else. It holds no keys and no prompts.
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "../base/atomic-file.ts";
@@ -41,6 +41,7 @@ const noWebSocketLifeMs = 5 * 60_000;
 /** What is confirmed while younger than this is not written again. */
 const youthMs = lifeMs / 2;
 const maxEndpoints = 16;
+const maxFileBytes = 1_000_000;
 
 /** @param path the file; undefined keeps nothing. @param now milliseconds since the epoch */
 export function createEndpointCache(
@@ -95,6 +96,9 @@ function isSame(before: RememberedEndpoint, learnt: Learnt): boolean {
 /** A missing or broken file is an empty one. */
 function read(path: string): Record<string, RememberedEndpoint> {
   try {
+    // A FIFO of that name would block for ever, and no cache of ours is large.
+    const stats = statSync(path);
+    if (!stats.isFile() || stats.size > maxFileBytes) return {};
     const parsed = fileSchema.safeParse(JSON.parse(readFileSync(path, "utf8")));
     return parsed.success ? parsed.data.endpoints : {};
   } catch {

@@ -1,5 +1,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  unlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEndpointCache, type Learnt } from "../../src/providers/endpoint-cache.ts";
@@ -83,6 +91,13 @@ describe("what was learnt about a server", () => {
       expect(createEndpointCache(path).find("a:1")).toMatchObject(learnt);
     },
   );
+  test("what is no ordinary file is never opened", () => {
+    const path = cachePath();
+    createEndpointCache(path).remember("x:1", learnt); // makes the directory
+    unlinkSync(path);
+    expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+    expect(createEndpointCache(path).find("x:1")).toBeUndefined(); // would hang
+  });
   test("is not kept where nothing can be written, and nobody is bothered", () => {
     for (const path of ["/dev/null/cache/endpoints.json", undefined]) {
       const cache = createEndpointCache(path);

@@ -146,6 +146,8 @@ export function createTextReader({
   };
 
   /** Acts on a whole tag; false when it is text here. `behind` is the character after it, "" at the end. */
+  /** Openers of thoughts that stayed part of the text or thought they stand in, and wait for their closers. */
+  let openersLeft = 0;
   const takeTag = (found: Tag, behind: string): boolean => {
     switch (found.kind) {
       case "stray":
@@ -154,6 +156,11 @@ export function createTextReader({
         drop(found.tag);
         return true;
       case "close-thought": {
+        // The end of an opener that was left where it stands: it belongs to the same text.
+        if (openersLeft > 0) {
+          openersLeft -= 1;
+          return false;
+        }
         if (mode === "text") {
           if (!isStrayCloser(context, behind)) return false;
           if (hasText) emit({ type: "text-was-thinking" });
@@ -166,9 +173,12 @@ export function createTextReader({
       }
       case "open-thought": {
         const isFresh = leading !== undefined || isTrimming;
-        if (mode === "thought" && !(isPresumed && isFresh)) return false;
+        const isNested = mode === "thought" && !(isPresumed && isFresh);
         const isBlock = context.isLineStart() && context.isProse() && behind === "\n";
-        if (!isFresh && !isBlock) return false;
+        if (isNested || (!isFresh && !isBlock)) {
+          openersLeft += 1;
+          return false;
+        }
         remove(found.tag);
         mode = "thought";
         isPresumed = false;

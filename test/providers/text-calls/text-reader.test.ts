@@ -120,6 +120,16 @@ describe("reasoning:", () => {
     ]);
     expect(read.events.at(-1)).toEqual({ type: "text", text: "Yes." });
   });
+  test("in the middle of a line its tags are text, both of them: nothing said is lost", () => {
+    for (const written of [
+      "Part one.\n<think>inner</think> part two.",
+      "One <think>a<think>b</think>c</think>\nTwo.",
+    ]) {
+      expect(readText(written)).toMatchObject({ text: written, wasThinking: false });
+    }
+    const nested = readText("<think>a<think>b</think>c</think>Hi");
+    expect([nested.thinking, nested.text]).toEqual(["a<think>b</think>c", "Hi"]);
+  });
   test("unless it is a word in a sentence, or in code", () => {
     for (const written of ["The </think> tag closes it.", "```\n</think>\n```\n", "`</think>`\n"]) {
       expect(readText(written)).toMatchObject({ text: written, wasThinking: false });
