@@ -4,7 +4,7 @@ import type { Client } from "../client/client.ts";
 import { exitCodes, isErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
 import type { EventPayload, OptaEvent } from "../protocol/event.ts";
 import type { OperationParams } from "../protocol/operations.ts";
-import { cloudPhase } from "../protocol/progress.ts";
+import { toldPhases } from "../protocol/progress.ts";
 import { stripTerminalText } from "../base/terminal-text.ts";
 import { reportError } from "./errors.ts";
 import { onInterrupt } from "./interrupt.ts";
@@ -41,7 +41,7 @@ export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
   };
   const stopListening = onInterrupt(cancel);
   const questions = createQuestions(options);
-  const tellCloud = createCloudNotice(options);
+  const tellCloud = createNotices(options);
   try {
     const { turnId } = await client.call("turn.submit", submit);
     let end: TurnEnd = { exitCode: exitCodes.error.exit, stats: undefined };
@@ -80,16 +80,16 @@ function showUntilClosed(surface: TurnSurface, event: OptaEvent, cancel: () => v
 }
 
 /**
- * Says once a turn on stderr that a cloud serves it: whether or not it is a terminal, and also with --quiet,
- * because what leaves the machine is no detail of progress.
+ * Says once a turn on stderr what is no detail of progress, above all that a cloud serves it: whether or not it
+ * is a terminal, and also with --quiet.
  */
-function createCloudNotice({ io, surface }: RunTurnOptions): (event: OptaEvent) => void {
+function createNotices({ io, surface }: RunTurnOptions): (event: OptaEvent) => void {
   const told = new Set<string>();
   return (event) => {
-    if (event.event !== "turn.progress" || event.payload.phase !== cloudPhase) return;
-    const { turnId, message, provider } = event.payload;
-    if (told.has(turnId)) return;
-    told.add(turnId);
+    if (event.event !== "turn.progress" || !toldPhases.has(event.payload.phase)) return;
+    const { turnId, phase, message, provider } = event.payload;
+    if (told.has(`${turnId} ${phase}`)) return;
+    told.add(`${turnId} ${phase}`);
     surface.finishLine();
     io.stderr.write(`opta: ${stripTerminalText(message ?? provider)}\n`);
   };

@@ -7,7 +7,7 @@ import {
   stripTerminalText,
 } from "../base/terminal-text.ts";
 import type { OptaEvent } from "../protocol/event.ts";
-import { cloudPhase } from "../protocol/progress.ts";
+import { toldPhases } from "../protocol/progress.ts";
 import type { Io } from "./output/io.ts";
 import { escapeForTerminal } from "./output/json.ts";
 import { formatCount } from "./output/quantity.ts";
@@ -15,21 +15,16 @@ import { createStatusLine } from "./output/progress.ts";
 
 export interface TurnSurface {
   show(event: OptaEvent): void;
-  /** Text of the last step: the answer, once the turn is done. */
-  answer(): string;
   /** Ends an unfinished line, so that what is printed next begins on its own. */
   finishLine(): void;
 }
 
 /** One envelope per line, byte for byte what happened. */
 export function createJsonSurface(io: Io): TurnSurface {
-  const collector = createAnswerCollector();
   return {
     show(event) {
-      collector.show(event);
       io.stdout.write(`${escapeForTerminal(JSON.stringify(event))}\n`);
     },
-    answer: collector.answer,
     finishLine: () => undefined,
   };
 }
@@ -43,7 +38,6 @@ export function createTextSurface(
     readonly narrate?: boolean;
   },
 ): TurnSurface {
-  const collector = createAnswerCollector();
   const watched = options.narrate === true || (io.isTerminal(2) && !options.quiet);
   const notes = options.narrate ? io.stdout : io.stderr;
   const style = io.style(options.narrate ? 1 : 2);
@@ -87,7 +81,6 @@ export function createTextSurface(
 
   return {
     show(event) {
-      collector.show(event);
       if (event.event === "turn.progress" && event.payload.phase === "reading") {
         finishLine();
         if (waits) waiting.show(`  ${stripTerminalText(event.payload.message ?? "")}`);
@@ -105,7 +98,7 @@ export function createTextSurface(
           break;
         case "turn.progress":
           // Told by run-turn.ts, whoever watches.
-          if (event.payload.phase === cloudPhase) break;
+          if (toldPhases.has(event.payload.phase)) break;
           note(style.dim(`  ${stripTerminalText(event.payload.message ?? event.payload.phase)}`));
           break;
         case "tool.start":
@@ -126,24 +119,12 @@ export function createTextSurface(
           break;
       }
     },
-    answer: collector.answer,
     finishLine,
   };
 }
 
 /** How often the status line of a thought is drawn anew. */
 const thoughtStepChars = 80;
-
-function createAnswerCollector() {
-  let parts: string[] = [];
-  return {
-    show(event: OptaEvent): void {
-      if (event.event === "turn.token") parts.push(event.payload.text);
-      if (event.event === "tool.start") parts = [];
-    },
-    answer: () => parts.join(""),
-  };
-}
 
 /** What a call is about, in one line that hides nothing but its end. */
 function callSummary(args: string, columns: number): string {

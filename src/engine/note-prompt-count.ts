@@ -1,5 +1,6 @@
 // After each answer: what its usage says about how the server counts, kept for the next budget, and a word to
 // the user, once a session, when the server read clearly less than was sent.
+import { contextPhase } from "../protocol/progress.ts";
 import type { Usage } from "../providers/provider.ts";
 import { readContextRecord, readPromptCount, updateContextRecord } from "./context-record.ts";
 import type { TurnContext } from "./turn-context.ts";
@@ -17,7 +18,7 @@ export function notePromptCount(usage: Usage | null, turn: TurnContext): void {
   const show = (tokens: number) => tokens.toLocaleString("en-US");
   session.emit("turn.progress", {
     turnId: turn.turnId,
-    phase: "context",
+    phase: contextPhase,
     message:
       `the server read ${show(promptTokens)} of at least ${show(reading.sentTokens)} tokens: it trims the conversation; ` +
       `set the window it really has (models.${file.model}.window), so that opta compacts in time`,

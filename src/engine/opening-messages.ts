@@ -5,6 +5,7 @@ import { userMessageText } from "../protocol/turn-facts.ts";
 import { systemMessageText } from "./system-prompt.ts";
 import type { TurnContext } from "./turn-context.ts";
 import { readGitBranch, readProjectInstructions } from "./workspace-facts.ts";
+import { preparingPhase } from "../protocol/progress.ts";
 
 /** The prompt and the project's instructions, which are read like any file: only when the policy allows it. */
 export async function readSystemMessage({
@@ -25,7 +26,7 @@ export async function openSystemMessage(context: TurnContext): Promise<Message> 
   for (const { name, reason } of leftOut) {
     context.session.emit("turn.progress", {
       turnId: context.turnId,
-      phase: "preparing",
+      phase: preparingPhase,
       message: `${name} was left out of the instructions: ${reason}`,
       provider: context.provider.id,
     });

@@ -3,3 +3,10 @@
 
 /** A cloud serves the turn: shown to whoever runs opta, watched or not. */
 export const cloudPhase = "cloud";
+/** The server trims the conversation: told once a session. */
+export const contextPhase = "context";
+/** Instructions that were left out: told where a session begins. */
+export const preparingPhase = "preparing";
+
+/** What nobody may miss: told on stderr whether or not somebody watches. */
+export const toldPhases: ReadonlySet<string> = new Set([cloudPhase, contextPhase, preparingPhase]);

@@ -253,6 +253,30 @@ test("-o keeps the answer of the last step in a file, and an unwritable one is a
   expect(lmx.requests).toHaveLength(asked); // said before the model is asked
 });
 
+test("-o keeps what was the answer, not what turned out to be reasoning", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({
+    turns: [{ text: "Let me think.\n</think>\n\nThe answer." }],
+  });
+  await optaDo(["-o", "answer.md", "go"], { place, port: lmx.port });
+  expect(place.read("answer.md")).toBe("The answer.\n");
+});
+
+test("that the server trims the conversation is told once, also when nobody watches", async () => {
+  using place = createPlace();
+  const usage = { promptTokens: 20, completionTokens: 2 };
+  await using lmx = await startScripted({
+    turns: [
+      { text: "a", usage },
+      { text: "b", usage },
+    ],
+  });
+  const long = { place, port: lmx.port, options: { stdin: "word ".repeat(3000) } };
+  expect((await optaDo(["-"], long)).stderr).toContain("it trims the conversation");
+  const again = await optaDo(["--continue", "on"], { place, port: lmx.port });
+  expect(again.stderr).toBe("");
+});
+
 test("--cwd names the workspace; one that is not there is said so", async () => {
   using place = createPlace({ "sub/a.txt": "banana\n" });
   await using lmx = await startScripted({ turns: [{ text: "ok" }] });

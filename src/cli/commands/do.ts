@@ -5,6 +5,7 @@ import { dirname, resolve } from "node:path";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import type { Client } from "../../client/client.ts";
 import { OptaError } from "../../protocol/error.ts";
+import { messageText, type Message } from "../../protocol/message.ts";
 import type { TurnStats } from "../../protocol/event.ts";
 import { isUnfinished } from "../../protocol/message.ts";
 import { permissionModes, type PermissionMode } from "../../protocol/permission.ts";
@@ -105,7 +106,10 @@ export const command = defineCommand({
         },
       },
     });
-    if (stats && args.output !== undefined) await saveAnswer(args.output, surface.answer());
+    if (stats && args.output !== undefined) {
+      const { messages } = await client.call("session.get", { sessionId });
+      await saveAnswer(args.output, lastAnswer(messages));
+    }
     if (stats && args.format === "text" && !args.quiet) writeSummary(io, stats, sessionId);
     return exitCode;
   },
@@ -181,6 +185,12 @@ function checkOutput(path: string): void {
 
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** As the session keeps it: what turned out to be reasoning while it streamed is not part of it. */
+function lastAnswer(messages: readonly Message[]): string {
+  const answer = messages.findLast((message) => message.role === "assistant");
+  return answer === undefined ? "" : messageText(answer);
 }
 
 /** Whole or not at all: a script that reads the file never sees half an answer. */

@@ -92,6 +92,10 @@ export const settings = defineCommand({
     const { path, config } = await loadConfig();
     const before =
       model !== undefined && Object.hasOwn(config.models, model) ? config.models[model] : undefined;
+    if (model !== undefined && Object.hasOwn(config.aliases, model)) {
+      const hint = `opta models settings ${config.aliases[model]} …`;
+      throw new OptaError("usage", `${model} is an alias; settings belong to the model`, hint);
+    }
     if (model !== undefined && changes.length > 0) {
       const value = Object.fromEntries(
         Object.entries({ ...before, ...Object.fromEntries(changes.map(readChange)) }).filter(

@@ -83,8 +83,19 @@ export async function chooseModel(
       : choice.models.filter(({ state }) => state === "on-disk");
   if (endpoint.isLoading) throw stillLoading(endpoint);
   const { wanted } = choice;
+  const cloud = loaded.find(({ modelId }) => isCloudModel(modelId));
+  if (wanted === undefined && cloud !== undefined) throw onlyCloud(endpoint, cloud.modelId);
   if (loaded.length === 0 || wanted === undefined) throw nothingLoaded(endpoint, onDisk, wanted);
   throw notLoaded(endpoint, { loaded, onDisk, wanted });
+}
+
+/** What is loaded lies behind the server, in a cloud. */
+function onlyCloud({ server }: Endpoint, modelId: string): OptaError {
+  return new OptaError(
+    "no-model-loaded",
+    `${server} has only cloud models loaded (${modelId}): opta sends nothing to a cloud without your consent`,
+    "opta models list\nto allow it: opta config set connection.allowCloudModels true",
+  );
 }
 
 function stillLoading({ server, kind }: Endpoint): OptaError {

@@ -346,9 +346,9 @@ describe("which model (rows 18, 19, 24)", () => {
     using fake = startFake({ routes: { "/admin/models": loaded("copilot/gpt") } });
     const byTail = await failureOf(fake.provider().connect("gpt", neverAborted));
     expect(byTail.message).toContain("cloud");
-    expect((await failureOf(fake.provider().connect(undefined, neverAborted))).code).toBe(
-      "no-model-loaded",
-    );
+    const byDefault = await failureOf(fake.provider().connect(undefined, neverAborted));
+    expect(byDefault.code).toBe("no-model-loaded");
+    expect(byDefault.message).toContain("only cloud models");
   });
 });
 
