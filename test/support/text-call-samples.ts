@@ -318,6 +318,8 @@ const bare = '{"name": "read_file", "arguments": {"path": "a.txt"}}';
 
 /** All of it is text, byte for byte; no call. */
 export const negativeSamples: readonly string[] = [
+  '<pre>\n<tool_call>{"name": "read_file", "arguments": {"path": "a.txt"}}</tool_call>\n</pre>',
+  '<code>\n<tool_call>{"name": "read_file", "arguments": {"path": "a.txt"}}</tool_call>\n</code>\n',
   // Prose about the notation.
   "Models write a <tool_call> tag and close it with </tool_call>.",
   'The <tool_call> tag holds JSON such as {"name": "read_file"}.',

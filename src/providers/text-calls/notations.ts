@@ -104,11 +104,13 @@ export const strayTokens: readonly string[] = ["[e~[", "]~b]", "]~!b["];
 export const thoughtOpeners: readonly string[] = ["<think>", "<thought>", "<mm:think>"];
 export const thoughtClosers: readonly string[] = ["</think>", "</thought>", "</mm:think>"];
 
-/** What models write around the results of tools when they play both parts: nothing in there is a call. */
+/** Around the results of tools, when a model plays both parts, and around code: nothing in there is a call. */
 export const quotedBlocks: readonly (readonly [open: string, close: string])[] = [
   ["<tool_response>", "</tool_response>"],
   ["<tool_result>", "</tool_result>"],
   ["<function_results>", "</function_results>"],
+  ["<pre>", "</pre>"],
+  ["<code>", "</code>"],
 ];
 
 /**
