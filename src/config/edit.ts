@@ -1,11 +1,12 @@
 // Changing and showing single settings: what `opta config` does. A change keeps every other key and its order,
 // and is written only when the whole file would then be valid. Knows no terminal: it takes and gives text.
-import { mkdirSync, rmdirSync } from "node:fs";
+import { removeEmptyDirectories } from "../base/held-directory.ts";
+import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock } from "../base/file-lock.ts";
-import { errnoOf, toStorageError } from "../base/storage-error.ts";
+import { toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import {
   type ConfigKey,
@@ -146,7 +147,8 @@ async function whileLocked<T>(path: string, work: () => Promise<T>): Promise<T> 
       return await work();
     } finally {
       lock.release();
-      removeEmptyDirectory(lockDirectory);
+      // Another change may be on its way through it; then it stays.
+      removeEmptyDirectories([lockDirectory]);
     }
   }
   throw new OptaError(
@@ -154,15 +156,6 @@ async function whileLocked<T>(path: string, work: () => Promise<T>): Promise<T> 
     `${path} is being changed by another opta`,
     "opta config list",
   );
-}
-
-function removeEmptyDirectory(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    // Not empty or gone: another change is on its way through it.
-    if (errnoOf(error) === undefined) throw error;
-  }
 }
 
 function storing<T>(path: string, work: () => T): T {

@@ -1,5 +1,6 @@
 // A turn: the user's message, then steps until the model answers without asking for a tool. Bounded in
 // steps, cancellable at any point, saved after every step; it ends with exactly one of turn.done, turn.error.
+import { isJson } from "../base/is-json.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { Message } from "../protocol/message.ts";
 import type { TurnStats } from "../protocol/event.ts";
@@ -223,12 +224,7 @@ function thinkingField(step: StepResult): { reasoning?: string } {
 }
 
 function sendableArguments(call: ProviderToolCall): string {
-  try {
-    JSON.parse(call.arguments);
-    return call.arguments;
-  } catch {
-    return "{}";
-  }
+  return isJson(call.arguments) ? call.arguments : "{}";
 }
 
 function turnStats(

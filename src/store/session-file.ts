@@ -1,8 +1,9 @@
 // Sessions on disk: <directory>/<id>.json, one file each, replaced whole and durably, private from the first
 // moment; beside it <id>/ for the lock and for long tool output. Other programs keep files in the same
 // directory (index.json, backups); only names that are session ids are ours.
+import { removeEmptyDirectories } from "../base/held-directory.ts";
 import { SQLiteError } from "bun:sqlite";
-import { existsSync, mkdirSync, promises, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, promises, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock } from "../base/file-lock.ts";
@@ -32,13 +33,13 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
     const result = storing(
       `lock session ${sessionId} in ${directory}`,
       () => acquireFileLock(join(side, "lock"), describeThisProcess()),
-      () => removeIfEmpty(side),
+      () => removeEmptyDirectories([side]),
     );
     if (!result.acquired) throw sessionLockedError(sessionId, result.heldBy);
     return {
       release() {
         result.release();
-        removeIfEmpty(side);
+        removeEmptyDirectories([side]);
       },
     };
   }
@@ -220,15 +221,6 @@ function storageError(thrown: unknown, doing: string): OptaError {
 
 const elsewhereHint =
   "OPTA_CONFIG_DIR=DIR opta do …   (keeps sessions and settings in another directory)";
-
-function removeIfEmpty(directory: string): void {
-  try {
-    rmdirSync(directory);
-  } catch (error) {
-    // Not empty, taken by the next holder, or gone: all as it should be.
-    if (errnoOf(error) === undefined) throw error;
-  }
-}
 
 /** Milliseconds; unreadable times sort last. */
 function timeOf(iso: string): number {

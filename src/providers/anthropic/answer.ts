@@ -1,6 +1,7 @@
 // One answer of the Messages API while it arrives: text and thinking go on at once and byte for byte, tool calls
 // when the stream proved complete. Remembers the order of the blocks, which signed thinking needs when it is
 // sent again. Knows no connection. Facts: platform.claude.com/docs, "Streaming messages", "Stop reasons".
+import { isJson } from "../../base/is-json.ts";
 import type { RawMessageStreamEvent } from "@anthropic-ai/sdk/resources/messages/messages";
 import type { ErrorCode } from "../../protocol/error.ts";
 import type { ProviderEvent, ProviderToolCall, Usage } from "../provider.ts";
@@ -213,13 +214,4 @@ function toCall(block: Block): ProviderToolCall[] {
 
 function failed(code: ErrorCode, message: string, hint: string): ProviderEvent {
   return { type: "error", code, message, hint };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,6 +1,7 @@
 // One answer while it arrives: passes text on at once and byte for byte, tells calls and reasoning written
 // as text apart, gathers tool calls, and says at the end what it was: done, cut by max_tokens, or empty
 // (contracts/lmx.md rows 5, 6 and 8). Knows no transport.
+import { isJson } from "../../base/is-json.ts";
 import { createId } from "../../base/ids.ts";
 import type { ProviderEvent, ProviderToolCall, ToolSchema, Usage } from "../provider.ts";
 import { createKnownTools } from "../text-calls/known-tools.ts";
@@ -220,13 +221,4 @@ function failed(code: "model-server-failed", message: string): ProviderEvent {
     message,
     hint: "opta status   (then try again, or another model: opta models list)",
   };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
