@@ -61,13 +61,13 @@ export async function setConfig(path: string, key: string, text: string): Promis
 }
 
 /**
- * Changes one entry of a setting that is a map (`models`, `aliases`); undefined removes it, and with the last
- * one the map. Names may hold dots, so that they are no dotted keys.
+ * Changes one entry of a setting that is a map (`aliases`, `models`, `mcp.servers`); undefined removes it, and
+ * with the last one the map. Names may hold dots, so that they are no dotted keys.
  * @throws OptaError config-invalid | storage-full | storage-failed
  */
 export async function setConfigEntry(
   path: string,
-  key: "aliases" | "models",
+  key: "aliases" | "models" | "mcp.servers",
   entry: { readonly name: string; readonly value: unknown },
 ): Promise<void> {
   await changeConfig(path, (settings) => {

@@ -2,6 +2,7 @@
 // leave bare (lesson 35): a home directory and a tool PATH that has the usual places. Knows no settings.
 import { homedir } from "node:os";
 import { isAbsolute } from "node:path";
+import { absoluteSearchPath } from "../base/search-path.ts";
 
 export interface Environment {
   /** Every variable, as it was given to the process. */
@@ -11,16 +12,6 @@ export interface Environment {
   /** PATH for tools: the given one, then the usual directories that it lacks. */
   readonly toolPath: string;
 }
-
-/** Where package managers and the system keep programs; a daemon started by launchd sees only the last four. */
-const usualDirectories = [
-  "/opt/homebrew/bin",
-  "/usr/local/bin",
-  "/usr/bin",
-  "/bin",
-  "/usr/sbin",
-  "/sbin",
-];
 
 /** The environment as it is now; later changes of process.env do not show. */
 export function readEnvironment(): Environment {
@@ -39,12 +30,6 @@ export function createEnvironment(
   return {
     variables: given,
     home: home !== undefined && isAbsolute(home) ? home : homedir(),
-    toolPath: completePath(given["PATH"] ?? ""),
+    toolPath: absoluteSearchPath(given["PATH"] ?? ""),
   };
-}
-
-/** Relative and empty entries are dropped: they would find programs in whatever repository is current. */
-function completePath(path: string): string {
-  const directories = path.split(":").filter((directory) => isAbsolute(directory));
-  return [...new Set([...directories, ...usualDirectories])].join(":");
 }

@@ -2,8 +2,9 @@
 // On the hot path of `opta do`, so it costs one file read and no more. Repository configuration is not read:
 // it would be code from strangers (lesson 40).
 import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { OptaError } from "../protocol/error.ts";
+import { configDirectory } from "./directory.ts";
 import type { Environment } from "./environment.ts";
 import {
   configKeys,
@@ -73,17 +74,6 @@ export async function loadConfig(options: {
   }
   const sources = Object.fromEntries(configKeys.map(({ key }) => [key, sourceOf(key)]));
   return { config: parsed.data, path, directory, sources };
-}
-
-/**
- * The root directory: $OPTA_CONFIG_DIR itself, else $XDG_CONFIG_HOME/opta, else ~/.config/opta, on macOS too
- * (contracts/daemon-v3.md section 1). A relative XDG_CONFIG_HOME is ignored, as its specification demands.
- */
-export function configDirectory(environment: Environment): string {
-  const { OPTA_CONFIG_DIR: own, XDG_CONFIG_HOME: shared } = environment.variables;
-  if (own !== undefined && own !== "") return resolve(own);
-  if (shared?.startsWith("/") === true) return join(shared, "opta");
-  return join(environment.home, ".config", "opta");
 }
 
 /** The variable that overrides a setting, and whose value is not empty now: OPTA_HOST; undefined when none does. */

@@ -1,6 +1,7 @@
 // The user's settings, config.json: one zod schema, from which defaults, checks and `opta config list`
 // derive. Unknown keys are refused; config/problems.ts names the nearest known one.
 import { z } from "zod";
+import { dialects } from "../protocol/dialect.ts";
 import { permissionModes, permissionRuleSchema } from "../protocol/permission.ts";
 
 /** Settings other than keys are shown in lists and messages, so that a password in one would be, too. */
@@ -24,6 +25,24 @@ export const modelSettingsSchema = z.strictObject({
   parallelTools: z.boolean().optional(),
   temperature: z.number().min(0).max(2).optional(),
 });
+
+/** As browsers send it: scheme, host and port, nothing behind them. */
+const origin = z
+  .string()
+  .refine((text) => isOrigin(text), 'must be an origin such as "http://localhost:3004"');
+
+/** How an MCP server is reached: a command that speaks on its standard streams, or a URL. */
+const mcpServerSchema = z.union([
+  z.strictObject({
+    command: z.string().min(1),
+    args: z.array(z.string()).default([]),
+  }),
+  z.strictObject({
+    url: z
+      .url({ protocol: /^https?$/ })
+      .refine((text) => !hasUser(text), "must be a URL without a user or password"),
+  }),
+]);
 
 export const configSchema = z.strictObject({
   connection: z
@@ -64,6 +83,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       mode: z.enum(permissionModes).default("safe"),
       rules: z.array(permissionRuleSchema).default([]),
+      /** How long a question waits for an answer before it counts as a "no". */
+      timeoutMs: z.number().int().min(1_000).max(86_400_000).default(300_000),
     })
     .prefault({}),
   limits: z
@@ -87,7 +108,32 @@ export const configSchema = z.strictObject({
       allowHosts: z.array(host).default([]),
     })
     .prefault({}),
+  mcp: z
+    .strictObject({
+      /** By name. Kept for the clients that manage them. */
+      servers: z.record(z.string().min(1), mcpServerSchema).default({}),
+    })
+    .prefault({}),
+  daemon: z
+    .strictObject({
+      /** How events are named where a client does not ask: "opta-code" for the existing Opta Code client. */
+      dialect: z.enum(dialects).default("opta"),
+      /** Web pages that may talk to the daemon; the daemon's own always may. */
+      allowedOrigins: z.array(origin).default([]),
+      /** True: pages of allowed origins may send the token in the URL, for clients that know nothing else. */
+      allowQueryToken: z.boolean().default(false),
+      /** Events of sessions that rested longer are dropped; the sessions themselves stay. */
+      retentionDays: z.number().int().min(1).max(36_500).default(30),
+      /** Above it events of the sessions that rested longest are dropped. */
+      retentionMegabytes: z.number().int().min(1).max(1_000_000).default(512),
+    })
+    .prefault({}),
 });
+
+/** Origins of schemes that are not the web's ("tauri://localhost") have no `origin` of their own in URL. */
+function isOrigin(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\/(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?$/.test(text);
+}
 
 function hasUser(url: string): boolean {
   if (!URL.canParse(url)) return false;

@@ -6,7 +6,10 @@ export const exitCodes = {
   done: { exit: 0, meaning: "done" },
   error: { exit: 1, meaning: "error" },
   usage: { exit: 2, meaning: "wrong usage or configuration" },
-  noModel: { exit: 3, meaning: "no model server reachable, or no model loaded" },
+  unavailable: {
+    exit: 3,
+    meaning: "no model server reachable, no model loaded, or another daemon holds the place",
+  },
   authentication: { exit: 4, meaning: "the model server refused the key" },
   serverFailed: { exit: 5, meaning: "the model server failed" },
   denied: { exit: 6, meaning: "something was denied by policy" },
@@ -27,9 +30,24 @@ export const errorCodes = {
   "storage-full": { kind: "error", httpStatus: 507 },
   "storage-failed": { kind: "error", httpStatus: 500 },
   internal: { kind: "error", httpStatus: 500 },
-  "lmx-connection-refused": { kind: "noModel", httpStatus: 502 },
-  "no-model-loaded": { kind: "noModel", httpStatus: 503 },
-  "model-not-found": { kind: "noModel", httpStatus: 404 },
+  /** The cursor of a client lies before the oldest event that is kept. */
+  "before-retention": { kind: "error", httpStatus: 410 },
+  /** The cursor of a client lies behind the newest event. */
+  "ahead-of-head": { kind: "error", httpStatus: 409 },
+  "too-large": { kind: "usage", httpStatus: 413 },
+  unauthorized: { kind: "error", httpStatus: 401 },
+  /** Another daemon serves this configuration directory. */
+  "daemon-running": { kind: "unavailable", httpStatus: 409 },
+  "daemon-unreachable": { kind: "error", httpStatus: 503 },
+  "daemon-stopping": { kind: "error", httpStatus: 503 },
+  /** The daemon went down in the middle of the turn. */
+  "daemon-restarted": { kind: "error", httpStatus: 503 },
+  "port-taken": { kind: "error", httpStatus: 409 },
+  /** The settings directory lies open to others. */
+  "unsafe-directory": { kind: "error", httpStatus: 500 },
+  "lmx-connection-refused": { kind: "unavailable", httpStatus: 502 },
+  "no-model-loaded": { kind: "unavailable", httpStatus: 503 },
+  "model-not-found": { kind: "unavailable", httpStatus: 404 },
   "auth-failed": { kind: "authentication", httpStatus: 502 },
   "lmx-ws-closed": { kind: "serverFailed", httpStatus: 502 },
   "lmx-timeout": { kind: "serverFailed", httpStatus: 504 },

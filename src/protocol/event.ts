@@ -2,6 +2,7 @@
 // (our dialect: tool.result), supersets where code and written contract differ, so that the same event
 // serves the command line, the TUI, the daemon's wire and the existing clients.
 import { z } from "zod";
+import { backgroundChunkSchema, backgroundProcessSchema, backgroundStates } from "./background.ts";
 import { messageSchema } from "./message.ts";
 import { permissionAnswerSchema } from "./permission.ts";
 import { sessionSnapshotSchema } from "./session.ts";
@@ -69,6 +70,8 @@ export const eventPayloadSchemas = {
     requestId: z.string(),
     decision: permissionAnswerSchema,
     decidedBy: z.string(),
+    /** Why, where the one who decided said so. */
+    reason: z.string().optional(),
   }),
   "tool.start": z.object({
     turnId,
@@ -108,6 +111,18 @@ export const eventPayloadSchemas = {
     cancelled: z.number(),
     turnId: z.string().optional(),
     writerId: z.string().optional(),
+  }),
+  "background.output": z.object({
+    ...backgroundChunkSchema.shape,
+    processId: z.string(),
+    sessionId: z.string(),
+    pid: z.number(),
+  }),
+  "background.status": z.object({
+    process: backgroundProcessSchema,
+    reason: z.enum(["started", ...backgroundStates, "spawn-error"]),
+    previousState: z.enum(backgroundStates).optional(),
+    signal: z.string().optional(),
   }),
 } as const;
 

@@ -2,7 +2,9 @@
 // attached client and the API reference derive. Adding an operation is one row here and one method in
 // engine/; the compiler names what is missing. Routes: contracts/daemon-v3.md section 2.
 import { z } from "zod";
+import { backgroundProcessSchema, backgroundChunkSchema, killSignals } from "./background.ts";
 import { contextReportSchema } from "./context.ts";
+import { messageSchema } from "./message.ts";
 import {
   downloadProgressSchema,
   loadResultSchema,
@@ -11,7 +13,7 @@ import {
 } from "./model.ts";
 import { decisionSchema, permissionAnswerSchema, permissionModeSchema } from "./permission.ts";
 import {
-  sessionFileSchema,
+  sessionDetailSchema,
   sessionIdSchema,
   sessionSnapshotSchema,
   sessionSummarySchema,
@@ -20,10 +22,23 @@ import {
 /** Schemas are lazy: making all of them costs more CPU than `opta --version`, and one command uses a few. */
 interface OperationRow {
   readonly method: "GET" | "POST" | "DELETE";
+  /** `:name` is a parameter; the others travel in the query (GET, DELETE) or the JSON body (POST). */
   readonly path: string;
+  /** HTTP status of a success where it is not 200. */
+  readonly status?: 201 | 202;
+  /** The model server's own answer: HTTP answers `result.body` with `result.status`. */
+  readonly forwarded?: true;
+  /** One sentence for the API reference. */
+  readonly summary: string;
   readonly params: z.ZodType;
   readonly result: z.ZodType;
 }
+
+/** A whole number that a query carries as text. */
+const count = z.coerce.number().int();
+
+/** What the model server answered, as it is. */
+const forwardedSchema = z.lazy(() => z.object({ status: z.number(), body: z.unknown() }));
 
 export const turnModeSchema = z.enum(["chat", "do", "plan", "review", "research"]);
 
@@ -31,54 +46,83 @@ export const operations = {
   "session.create": {
     method: "POST",
     path: "/v3/sessions",
+    status: 201,
+    summary:
+      "Makes a session bound to a workspace; an id that exists gives the stored session unchanged.",
     params: z.lazy(() =>
       z.object({
         sessionId: sessionIdSchema.optional(),
         model: z.string().optional(),
         title: z.string().optional(),
-        metadata: z.object({ workspace: z.string() }),
+        /** A conversation to go on with. */
+        messages: z.array(messageSchema).optional(),
+        metadata: z
+          .object({
+            /** Without one the session gets an empty directory of its own. */
+            workspace: z.string().optional(),
+            /** PATH for the session's tools; else the one of the process that runs them. */
+            path: z.string().optional(),
+          })
+          .optional(),
       }),
     ),
     result: z.lazy(() => sessionSnapshotSchema),
   },
-  /** Takes the session for this process (its lock) and makes it ready for turns. */
   "session.resume": {
     method: "POST",
     path: "/v3/sessions/:sessionId/resume",
-    params: z.lazy(() => z.object({ sessionId: sessionIdSchema })),
+    summary: "Makes a saved session ready for turns.",
+    params: z.lazy(() =>
+      z.object({
+        sessionId: sessionIdSchema,
+        /** The model that will be asked for, where it is not the session's own. */
+        model: z.string().optional(),
+        metadata: z.object({ path: z.string().optional() }).optional(),
+      }),
+    ),
     result: z.lazy(() => sessionSnapshotSchema),
   },
   "session.get": {
     method: "GET",
     path: "/v3/sessions/:sessionId",
+    summary: "A session with its messages and what runs in it.",
     params: z.lazy(() => z.object({ sessionId: sessionIdSchema })),
-    result: z.lazy(() => sessionFileSchema),
+    result: z.lazy(() => sessionDetailSchema),
   },
-  /** Newest first. `corrupt` names files that were set aside or cannot be read. */
   "session.list": {
     method: "GET",
     path: "/v3/sessions",
+    summary: "Saved sessions, newest first; `corrupt` names files that cannot be read.",
     params: z.lazy(() =>
       z.object({
-        limit: z.number().int().min(1).optional(),
+        limit: count.min(1).optional(),
+        /** `nextCursor` of the page before. */
+        cursor: z.string().optional(),
         workspace: z.string().optional(),
         query: z.string().optional(),
       }),
     ),
     result: z.lazy(() =>
-      z.object({ sessions: z.array(sessionSummarySchema), corrupt: z.array(z.string()) }),
+      z.object({
+        sessions: z.array(sessionSummarySchema),
+        corrupt: z.array(z.string()),
+        /** Null on the last page. */
+        nextCursor: z.string().nullable(),
+      }),
     ),
   },
   "session.delete": {
     method: "DELETE",
     path: "/v3/sessions/:sessionId",
+    summary: "Deletes a session, its events and the output kept with it.",
     params: z.lazy(() => z.object({ sessionId: sessionIdSchema })),
     result: z.lazy(() => z.object({ deleted: z.literal(true) })),
   },
-  /** What the next request of a session would cost; without an id, that of a new one in `workspace`. */
   "session.context": {
     method: "GET",
     path: "/v3/context",
+    summary:
+      "What the next request of a session would cost; without an id, that of a new one in `workspace`.",
     params: z.lazy(() =>
       z.object({
         sessionId: sessionIdSchema.optional(),
@@ -88,22 +132,30 @@ export const operations = {
     ),
     result: z.lazy(() => contextReportSchema),
   },
-  /** Answers at once; the turn's life is told by events. */
   "turn.submit": {
     method: "POST",
     path: "/v3/sessions/:sessionId/turns",
+    status: 202,
+    summary: "Accepts a turn durably and answers at once; its life is told by events.",
     params: z.lazy(() =>
       z.object({
         sessionId: sessionIdSchema,
         clientId: z.string(),
         writerId: z.string(),
         content: z.string().min(1),
-        mode: turnModeSchema,
+        mode: turnModeSchema.default("chat"),
+        /** The same key gives the same turn, also after a restart. */
+        idempotencyKey: z.string().min(1).max(200).optional(),
+        /** Refused (state-conflict) when the session has gone on since. */
+        lastSeenSeq: z.number().int().min(0).optional(),
         /** For this turn only; what is absent comes from the session or the configuration. */
         overrides: z
           .object({
             model: z.string().optional(),
             permissionMode: permissionModeSchema.optional(),
+            /** As existing clients say it: permissionMode "dangerous" and "auto". */
+            dangerous: z.boolean().optional(),
+            auto: z.boolean().optional(),
             maxSteps: z.number().int().min(1).optional(),
           })
           .optional(),
@@ -114,7 +166,14 @@ export const operations = {
   "turn.cancel": {
     method: "POST",
     path: "/v3/sessions/:sessionId/cancel",
-    params: z.lazy(() => z.object({ sessionId: sessionIdSchema, turnId: z.string().optional() })),
+    summary: "Cancels the named turn, or the turns of a writer; without either nothing.",
+    params: z.lazy(() =>
+      z.object({
+        sessionId: sessionIdSchema,
+        turnId: z.string().optional(),
+        writerId: z.string().optional(),
+      }),
+    ),
     result: z.lazy(() =>
       z.object({
         ok: z.literal(true),
@@ -124,10 +183,10 @@ export const operations = {
       }),
     ),
   },
-  /** First valid answer wins; a later one is a state-conflict. */
   "permission.resolve": {
     method: "POST",
     path: "/v3/sessions/:sessionId/permissions/:requestId",
+    summary: "Answers a permission request; the first valid answer wins.",
     params: z.lazy(() =>
       z.object({
         sessionId: sessionIdSchema,
@@ -146,10 +205,10 @@ export const operations = {
     ),
     result: z.lazy(() => z.object({ ok: z.literal(true), conflict: z.literal(false) })),
   },
-  /** What the policy would decide about a call, without making it. */
   "permission.explain": {
     method: "POST",
     path: "/v3/permissions/explain",
+    summary: "What the policy would decide about a call, without making it.",
     params: z.lazy(() =>
       z.object({
         workspace: z.string(),
@@ -168,48 +227,176 @@ export const operations = {
       }),
     ),
   },
+  "background.list": {
+    method: "GET",
+    path: "/v3/background",
+    summary: "Background processes, of one session or of all.",
+    params: z.lazy(() => z.object({ sessionId: sessionIdSchema.optional() })),
+    result: z.lazy(() => z.object({ processes: z.array(backgroundProcessSchema) })),
+  },
+  "background.start": {
+    method: "POST",
+    path: "/v3/background/start",
+    status: 201,
+    summary: "Starts a command in the session's workspace; what it prints comes as events.",
+    params: z.lazy(() =>
+      z.object({
+        sessionId: sessionIdSchema,
+        command: z.string().trim().min(1),
+        label: z.string().optional(),
+        /** Relative to the workspace. */
+        cwd: z.string().optional(),
+        /** 0: no limit. */
+        timeoutMs: z.number().int().min(0).max(86_400_000).default(300_000),
+      }),
+    ),
+    result: z.lazy(() => z.object({ process: backgroundProcessSchema })),
+  },
+  "background.status": {
+    method: "GET",
+    path: "/v3/background/:processId/status",
+    summary: "One background process.",
+    params: z.lazy(() =>
+      z.object({ processId: z.string().min(1), sessionId: sessionIdSchema.optional() }),
+    ),
+    result: z.lazy(() => z.object({ process: backgroundProcessSchema })),
+  },
+  "background.output": {
+    method: "GET",
+    path: "/v3/background/:processId/output",
+    summary: "What a background process printed after `afterSeq`, as far as it is kept.",
+    params: z.lazy(() =>
+      z.object({
+        processId: z.string().min(1),
+        sessionId: sessionIdSchema.optional(),
+        afterSeq: count.min(0).default(0),
+        limit: count.min(1).max(500).default(200),
+        stream: z.enum(["stdout", "stderr", "both"]).default("both"),
+      }),
+    ),
+    result: z.lazy(() =>
+      z.object({
+        process: backgroundProcessSchema,
+        chunks: z.array(backgroundChunkSchema),
+        nextSeq: z.number(),
+        hasMore: z.boolean(),
+      }),
+    ),
+  },
+  "background.kill": {
+    method: "POST",
+    path: "/v3/background/:processId/kill",
+    summary: "Ends a background process and all it started.",
+    params: z.lazy(() =>
+      z.object({
+        processId: z.string().min(1),
+        sessionId: sessionIdSchema.optional(),
+        signal: z.enum(killSignals).default("SIGTERM"),
+      }),
+    ),
+    result: z.lazy(() => z.object({ killed: z.boolean(), process: backgroundProcessSchema })),
+  },
   "lmx.status": {
     method: "GET",
     path: "/v3/lmx/status",
+    summary: "The model server that would answer now.",
     params: z.lazy(() => z.object({})),
     result: z.lazy(() => serverStatusSchema),
   },
   "lmx.models": {
     method: "GET",
     path: "/v3/lmx/models",
+    summary: "The model server's models, loaded ones first.",
     params: z.lazy(() => z.object({})),
     result: z.lazy(() => modelListSchema),
   },
   "lmx.load": {
     method: "POST",
     path: "/v3/lmx/models/load",
+    summary: "Loads a model; may take minutes.",
     params: z.lazy(() => z.object({ modelId: z.string().min(1) })),
     result: z.lazy(() => loadResultSchema),
   },
-  /** Confirms the download that `lmx.load` found to be necessary; the token works once. */
   "lmx.download": {
     method: "POST",
-    path: "/v3/lmx/models/download",
+    path: "/v3/lmx/models/load/confirm",
+    summary: "Confirms the download that `lmx.load` found to be necessary; the token works once.",
     params: z.lazy(() =>
-      z.object({ modelId: z.string().min(1), confirmationToken: z.string().min(1) }),
+      z.object({
+        /** Existing clients leave it out. */
+        modelId: z.string().default(""),
+        confirmationToken: z.string().min(1),
+      }),
     ),
     result: z.lazy(() => loadResultSchema),
   },
   "lmx.downloadProgress": {
     method: "GET",
-    path: "/v3/lmx/models/download/:downloadId",
+    path: "/v3/lmx/models/download/:downloadId/progress",
+    summary: "How far a download is.",
     params: z.lazy(() => z.object({ downloadId: z.string().min(1) })),
     result: z.lazy(() => downloadProgressSchema),
   },
   "lmx.unload": {
     method: "POST",
     path: "/v3/lmx/models/unload",
+    summary: "Takes a model out of memory.",
     params: z.lazy(() => z.object({ modelId: z.string().min(1) })),
     result: z.lazy(() => z.object({ modelId: z.string(), freedBytes: z.number().nullable() })),
+  },
+  "lmx.discovery": {
+    method: "GET",
+    path: "/v3/lmx/discovery",
+    forwarded: true,
+    summary: "The model server's discovery document, and how opta reaches it.",
+    params: z.lazy(() => z.object({})),
+    result: forwardedSchema,
+  },
+  "lmx.memory": {
+    method: "GET",
+    path: "/v3/lmx/memory",
+    forwarded: true,
+    summary: "The model server's memory.",
+    params: z.lazy(() => z.object({})),
+    result: forwardedSchema,
+  },
+  "lmx.available": {
+    method: "GET",
+    path: "/v3/lmx/models/available",
+    forwarded: true,
+    summary: "Models on the model server's disk.",
+    params: z.lazy(() => z.object({})),
+    result: forwardedSchema,
+  },
+  "lmx.downloads": {
+    method: "GET",
+    path: "/v3/lmx/models/downloads",
+    forwarded: true,
+    summary: "Downloads on the model server.",
+    params: z.lazy(() => z.object({ includeInactive: z.stringbool().optional() })),
+    result: forwardedSchema,
+  },
+  "lmx.startDownload": {
+    method: "POST",
+    path: "/v3/lmx/models/download",
+    forwarded: true,
+    summary: "Begins a download on the model server.",
+    params: z.lazy(() => z.object({ repoId: z.string().min(1) })),
+    result: forwardedSchema,
+  },
+  "lmx.deleteModel": {
+    method: "DELETE",
+    path: "/v3/lmx/models/:modelId",
+    forwarded: true,
+    summary: "Deletes a model from the model server's disk.",
+    params: z.lazy(() => z.object({ modelId: z.string().min(1) })),
+    result: forwardedSchema,
   },
 } as const satisfies Record<string, OperationRow>;
 
 export type OperationName = keyof typeof operations;
 export type OperationParams<N extends OperationName> = z.input<(typeof operations)[N]["params"]>;
+/** Params as the table's schema gives them, defaults filled in: what whoever does the operation gets. */
+export type CheckedParams<N extends OperationName> = z.output<(typeof operations)[N]["params"]>;
 export type OperationResult<N extends OperationName> = z.infer<(typeof operations)[N]["result"]>;
 export type TurnMode = z.infer<typeof turnModeSchema>;

@@ -16,6 +16,8 @@ export const sessionFileSchema = z.looseObject({
   metadata: z.looseObject({
     workspace: z.string(),
     model: z.string(),
+    /** PATH for the session's tools, as the client had it that made or last resumed the session. */
+    path: z.string().optional(),
     /** Whose model that is: "lmx", "anthropic"; absent in files of other writers, who knew LMX only. */
     provider: z.string().optional(),
     /** ISO 8601, UTC; so are all times here. */
@@ -40,6 +42,7 @@ export const sessionSummarySchema = z.object({
   model: z.string(),
   createdAt: z.string(),
   updatedAt: z.string(),
+  tags: z.array(z.string()),
   messageCount: z.number(),
 });
 
@@ -55,6 +58,13 @@ export const sessionSnapshotSchema = z.object({
   writerCount: z.number(),
 });
 
+/** What session.get answers: the file, and what runs in the session just now. */
+export const sessionDetailSchema = z.looseObject({
+  ...sessionFileSchema.shape,
+  ...sessionSnapshotSchema.shape,
+});
+
+export type SessionDetail = z.infer<typeof sessionDetailSchema>;
 export type SessionFile = z.infer<typeof sessionFileSchema>;
 export type SessionSummary = z.infer<typeof sessionSummarySchema>;
 export type SessionSnapshot = z.infer<typeof sessionSnapshotSchema>;

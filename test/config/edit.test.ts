@@ -15,6 +15,7 @@ import {
   getConfig,
   listConfig,
   setConfig,
+  setConfigEntry,
   showConfigValue,
   unsetConfig,
 } from "../../src/config/edit.ts";
@@ -146,6 +147,27 @@ describe("add", () => {
       "permissions.rules",
     );
     expect(() => readFileSync(path)).toThrow("ENOENT");
+  });
+});
+
+describe("an entry of a map", () => {
+  test("is set and removed alone, also in a map inside a group, and the last one takes the map along", async () => {
+    await setConfigEntry(path, "mcp.servers", { name: "a.b", value: { command: "one" } });
+    await setConfigEntry(path, "mcp.servers", { name: "c", value: { url: "https://example.com" } });
+    await setConfigEntry(path, "aliases", { name: "fast", value: "m" });
+    await setConfigEntry(path, "mcp.servers", { name: "c", value: undefined });
+    expect(JSON.parse(fileText())).toEqual({
+      mcp: { servers: { "a.b": { command: "one" } } },
+      aliases: { fast: "m" },
+    });
+    await setConfigEntry(path, "mcp.servers", { name: "a.b", value: undefined });
+    expect(JSON.parse(fileText())).toEqual({ aliases: { fast: "m" } });
+  });
+
+  test("that does not fit is refused, and nothing changes", async () => {
+    const entry = { name: "a", value: { command: "" } };
+    await expect(setConfigEntry(path, "mcp.servers", entry)).rejects.toThrow("mcp.servers.a");
+    expect(() => fileText()).toThrow();
   });
 });
 

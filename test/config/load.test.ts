@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEnvironment } from "../../src/config/environment.ts";
-import { configDirectory, loadConfig } from "../../src/config/load.ts";
+import { configDirectory } from "../../src/config/directory.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { OptaError } from "../../src/protocol/error.ts";
 
 let directory = "";
