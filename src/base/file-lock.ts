@@ -59,6 +59,31 @@ export function acquireFileLock(path: string, holder: object): FileLock | FileLo
   throw new Error(`${path} was removed ${acquireAttempts} times while it was being locked`);
 }
 
+/**
+ * True while some process, this one included, holds the lock; changes nothing. To ask it is held for a moment, so
+ * that whoever takes a lock tries more than once where others may be asking.
+ */
+export function isFileLockHeld(path: string): boolean {
+  for (const held of heldDatabases) if (held.filename === path && !hasMoved(held)) return true;
+  let database: Database;
+  try {
+    database = new Database(path, { create: false, readwrite: true });
+  } catch (error) {
+    if (errorCode(error) === "SQLITE_CANTOPEN") return false; // no file, no holder
+    throw error;
+  }
+  try {
+    return !reserve(database);
+  } finally {
+    database.close();
+  }
+}
+
+/** What the holder wrote about itself when it took the lock. Another program's data: check it. */
+export function readFileLockHolder(path: string): unknown {
+  return readHolder(join(dirname(path), "holder.json"));
+}
+
 /** Undefined when file or directory vanished under us (their last holder tidied up) and another try is due. */
 function openLockFile(path: string, lastTry: boolean): Database | undefined {
   try {

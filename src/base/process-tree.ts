@@ -9,6 +9,8 @@ export interface ProcessTree {
   readonly rootPid: number;
   /** `NAME=value` as set in the root's environment; unique to this tree. */
   readonly marker: string;
+  /** The longest wait between two looks; default a second. */
+  readonly maxLookMs?: number | undefined;
 }
 
 export interface TreeEnding {
@@ -46,7 +48,7 @@ export function watchProcessTree(tree: ProcessTree): WatchedTree {
     timer = setTimeout(async () => {
       // A look that fails (no more processes for ps) costs what it would have seen; the end tells.
       await findTree(tree, known).catch(() => []);
-      if (!isEnding) lookAfter(Math.min(waitMs * 2, maxLookMs));
+      if (!isEnding) lookAfter(Math.min(waitMs * 2, tree.maxLookMs ?? maxLookMs));
     }, waitMs);
   };
   lookAfter(firstLookMs);

@@ -3,9 +3,9 @@
 // directory (index.json, backups); only names that are session ids are ours.
 import { removeEmptyDirectories } from "../base/held-directory.ts";
 import { SQLiteError } from "bun:sqlite";
-import { existsSync, mkdirSync, promises, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, promises, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "../base/atomic-file.ts";
+import { type WrittenFile, writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock } from "../base/file-lock.ts";
 import { errnoOf, toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
@@ -56,10 +56,16 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
       const path = pathOf(session.id);
       try {
         mkdirSync(directory, { recursive: true, mode: 0o700 });
-        await writeFileAtomic(path, `${JSON.stringify(session, null, 2)}\n`, { mode: 0o600 });
+        const text = `${JSON.stringify(session, null, 2)}\n`;
+        return stampOf(await writeFileAtomic(path, text, { mode: 0o600 }));
       } catch (error) {
         throw storageError(error, `write ${path}`);
       }
+    },
+
+    stamp(sessionId) {
+      const stats = statSync(pathOf(sessionId), { bigint: true, throwIfNoEntry: false });
+      return stats && stampOf({ sizeBytes: Number(stats.size), modifiedNs: stats.mtimeNs });
     },
 
     async list() {
@@ -112,6 +118,10 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
 
     outputDirectory: (sessionId) => join(sideDirectoryOf(sessionId), "output"),
   };
+}
+
+function stampOf({ sizeBytes, modifiedNs }: WrittenFile): string {
+  return `${modifiedNs}-${sizeBytes}`;
 }
 
 /** index.json is another program's file; some file systems ignore case. */

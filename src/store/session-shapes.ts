@@ -58,7 +58,7 @@ export function readSession(
   };
 }
 
-export function toSummary({ id, title, metadata, messages }: SessionFile): SessionSummary {
+export function toSummary({ id, title, metadata, messages, tags }: SessionFile): SessionSummary {
   return {
     sessionId: id,
     title,
@@ -66,6 +66,7 @@ export function toSummary({ id, title, metadata, messages }: SessionFile): Sessi
     model: metadata.model,
     createdAt: metadata.createdAt,
     updatedAt: metadata.updatedAt,
+    tags,
     messageCount: messages.length,
   };
 }

@@ -8,8 +8,13 @@ export interface SessionStore {
    *   named in the message) | storage-failed
    */
   load(sessionId: string): Promise<SessionFile>;
-  /** Old or new content, never a mix; durable when it resolves. @throws OptaError storage-full | storage-failed */
-  save(session: SessionFile): Promise<void>;
+  /**
+   * Old or new content, never a mix; durable when it resolves. @returns the file's stamp
+   * @throws OptaError storage-full | storage-failed
+   */
+  save(session: SessionFile): Promise<string>;
+  /** Changes whenever anybody writes the session's file; undefined when there is none. */
+  stamp(sessionId: string): string | undefined;
   /** Newest first. Files that cannot be read are named in `corrupt` and left where they are. */
   list(): Promise<{ sessions: SessionSummary[]; corrupt: string[] }>;
   /** Removes the file and its side directory. @throws OptaError not-found | session-locked */

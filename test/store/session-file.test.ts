@@ -270,6 +270,7 @@ describe("list", () => {
       model: "m",
       createdAt: "2026-01-02T03:04:05.000Z",
       updatedAt: "2026-03-01T00:00:00.000Z",
+      tags: [],
       messageCount: 2,
     });
   });

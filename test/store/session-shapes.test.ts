@@ -105,6 +105,7 @@ describe("every shape of file is read", () => {
       model: "",
       createdAt: modifiedAt,
       updatedAt: modifiedAt,
+      tags: [],
       messageCount: 3,
     });
     expect(read({ messages: [] }).title).toBe("untitled");

@@ -1,0 +1,81 @@
+// Dropping the events of old sessions from the event log. What a session's next seq is survives (sessions.head), so
+// that no seq is ever used again. Done in small steps, so that whoever is served meanwhile does not notice.
+import type { Database } from "bun:sqlite";
+
+export interface PruneOptions {
+  /** Sessions whose last turn lies longer back. */
+  readonly maxAgeMs: number;
+  /** While the log is larger, the session that rested longest goes. */
+  readonly maxBytes: number;
+  /** Wall clock. */
+  readonly nowMs: number;
+  readonly isBusy: (sessionId: string) => boolean;
+  readonly isStopped: () => boolean;
+}
+
+export interface EventRetention {
+  /** @returns how many sessions lost their events */
+  prune(options: PruneOptions): Promise<number>;
+}
+
+interface Row {
+  readonly number: number;
+  readonly id: string;
+  readonly active_ms: number;
+}
+
+/** Events deleted at once: a few milliseconds. */
+const step = 2_000;
+
+export function createEventRetention(database: Database): EventRetention {
+  /** Sessions with events, those that rested longest first. */
+  const candidates = database.query<Row, []>(
+    "SELECT number, id, active_ms FROM sessions WHERE EXISTS (SELECT 1 FROM events WHERE session = number) ORDER BY active_ms",
+  );
+  const newest = database.query<{ at: number | null }, []>(
+    "SELECT max(active_ms) AS at FROM sessions",
+  );
+  const deleteSome = database.query<unknown, [number, number, number]>(
+    "DELETE FROM events WHERE session = ? AND seq IN (SELECT seq FROM events WHERE session = ? ORDER BY seq LIMIT ?)",
+  );
+  const keepHead = database.query<unknown, [number, number]>(
+    "UPDATE sessions SET head = max(head, (SELECT max(seq) FROM events WHERE session = ?)) WHERE number = ?",
+  );
+  const forgetTurns = database.query<unknown, [number]>(
+    "DELETE FROM turns WHERE session = ? AND ended = 1 AND content IS NULL",
+  );
+  /** A clock that jumps ahead must not age what was just used: age is counted from the newest use before this start. */
+  const newestAtStart = newest.get()?.at ?? 0;
+
+  async function drop({ number }: Row, isStopped: () => boolean): Promise<void> {
+    keepHead.run(number, number);
+    forgetTurns.run(number);
+    while (!isStopped() && deleteSome.run(number, number, step).changes > 0) await nextTick();
+  }
+
+  return {
+    async prune({ maxAgeMs, maxBytes, nowMs, isBusy, isStopped }) {
+      const cutoffMs = Math.min(nowMs, newestAtStart) - maxAgeMs;
+      let dropped = 0;
+      for (const row of candidates.all()) {
+        const isOld = row.active_ms < cutoffMs;
+        if (isStopped() || (!isOld && usedBytes(database) <= maxBytes)) break;
+        if (isBusy(row.id)) continue;
+        await drop(row, isStopped);
+        dropped += 1;
+      }
+      if (dropped > 0 && !isStopped()) database.run("PRAGMA incremental_vacuum");
+      return dropped;
+    },
+  };
+}
+
+function usedBytes(database: Database): number {
+  const read = (name: string) =>
+    Number(Object.values(database.query(`PRAGMA ${name}`).get() as object)[0]);
+  return (read("page_count") - read("freelist_count")) * read("page_size");
+}
+
+function nextTick(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

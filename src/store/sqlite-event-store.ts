@@ -1,0 +1,339 @@
+// Events and accepted turns in SQLite, so that they survive kill -9 (every event: the kernel has it when append
+// returns) and a power cut (control events: the commit that stores one is synced, and all before it with it).
+// One process writes (the daemon holds the directory's lock), so the file is locked exclusively and needs no
+// shared memory. Knows no event: the log gives it texts. Which sessions' events are dropped is event-retention.ts.
+import { Database, SQLiteError } from "bun:sqlite";
+import { closeSync, openSync } from "node:fs";
+import { errnoOf, toStorageError } from "../base/storage-error.ts";
+import { OptaError, toOptaError } from "../protocol/error.ts";
+import type { EventRecord, EventStore, UnsettledTurn } from "./event-store.ts";
+import { createDiskReserve, type DiskReserve } from "./disk-reserve.ts";
+import { setAside } from "./set-aside.ts";
+
+export interface SqliteEventStoreOptions {
+  /** Made (0600) when missing; its directory exists and is private. */
+  readonly path: string;
+  /** Where a megabyte is kept back for the day the disk is full. */
+  readonly reservePath: string;
+  readonly now: () => Date;
+}
+
+export interface SqliteEventStore extends EventStore {
+  readonly database: Database;
+  /** The file that could not be read and was set aside when this one was opened, if any. */
+  readonly setAside: string | undefined;
+}
+
+/**
+ * `sessions.head`: the last seq of events that are no longer kept. `file_seq`, `previous_file_seq`: what this store
+ * last had written into the session's file; any other number there is another process's, which went on from it.
+ */
+const schema = `
+CREATE TABLE IF NOT EXISTS sessions (
+  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, head INTEGER NOT NULL,
+  file_seq INTEGER NOT NULL, previous_file_seq INTEGER NOT NULL, active_ms INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS events (
+  session INTEGER NOT NULL, seq INTEGER NOT NULL, control INTEGER NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY (session, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS control_events ON events (session, seq) WHERE control = 1;
+CREATE TABLE IF NOT EXISTS turns (
+  turn_id TEXT PRIMARY KEY, session INTEGER NOT NULL, seq INTEGER NOT NULL, client_id TEXT NOT NULL,
+  writer_id TEXT NOT NULL, idempotency_key TEXT, content TEXT, ended INTEGER NOT NULL,
+  UNIQUE (session, idempotency_key)
+);
+CREATE INDEX IF NOT EXISTS unsettled_turns ON turns (session) WHERE ended = 0 OR content IS NOT NULL;
+`;
+
+interface SessionRow {
+  readonly number: number;
+  readonly head: number;
+  readonly file_seq: number;
+  readonly previous_file_seq: number;
+}
+
+/** @throws OptaError storage-full | storage-failed. A file that is no database is set aside, never overwritten. */
+export function createSqliteEventStore(options: SqliteEventStoreOptions): SqliteEventStore {
+  const { database, setAside: keptAs } = openDatabase(options.path);
+  const reserve = createDiskReserve(options.reservePath);
+  reserve.fill();
+  return storing("open the event log", () => ({
+    ...createStore(database, { ...options, reserve }),
+    database,
+    setAside: keptAs,
+  }));
+}
+
+function createStore(
+  database: Database,
+  { now, reserve }: SqliteEventStoreOptions & { readonly reserve: DiskReserve },
+): EventStore {
+  const query = <Row, Params extends (string | number | null)[]>(sql: string) =>
+    database.query<Row, Params>(sql);
+  const findSession = query<SessionRow, [string]>(
+    "SELECT number, head, file_seq, previous_file_seq FROM sessions WHERE id = ?",
+  );
+  const addSession = query<unknown, [string, number, number, number, number]>(
+    "INSERT INTO sessions (id, head, file_seq, previous_file_seq, active_ms) VALUES (?, ?, ?, ?, ?)",
+  );
+  const lastEvent = query<{ seq: number | null }, [number]>(
+    "SELECT max(seq) AS seq FROM events WHERE session = ?",
+  );
+  const addEvent = query<unknown, [number, number, number, string]>(
+    "INSERT INTO events (session, seq, control, text) VALUES (?, ?, ?, ?)",
+  );
+  const readEvents = query<{ seq: number; text: string }, [number, number, number]>(
+    "SELECT seq, text FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?",
+  );
+  const readControlEvents = query<{ text: string }, [number, number]>(
+    "SELECT text FROM events INDEXED BY control_events WHERE control = 1 AND session = ? AND seq > ? ORDER BY seq",
+  );
+  const addTurn = query<unknown, [string, number, number, string, string, string | null, string]>(
+    "INSERT INTO turns (turn_id, session, seq, client_id, writer_id, idempotency_key, content, ended) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+  );
+  const endTurn = query<unknown, [string]>("UPDATE turns SET ended = 1 WHERE turn_id = ?");
+  const touch = query<unknown, [number, number]>(
+    "UPDATE sessions SET active_ms = ? WHERE number = ?",
+  );
+  const unsettled = query<UnsettledRow, [number]>(
+    "SELECT turn_id, client_id, writer_id, seq, ended, content FROM turns WHERE session = ? AND (ended = 0 OR content IS NOT NULL) ORDER BY seq",
+  );
+  const moveFileSeq = query<unknown, [number, number]>(
+    "UPDATE sessions SET previous_file_seq = file_seq, file_seq = ? WHERE number = ?",
+  );
+  /** Numbers of sessions that were asked for; small, and dropped with the session. */
+  const numbers = new Map<string, number>();
+  let synced = false;
+
+  function numberOf(sessionId: string): number | undefined {
+    const known = numbers.get(sessionId);
+    if (known !== undefined) return known;
+    const row = findSession.get(sessionId);
+    if (row) numbers.set(sessionId, row.number);
+    return row?.number;
+  }
+
+  function position(sessionId: string, fileSeq: number) {
+    const row = findSession.get(sessionId);
+    if (!row) return { row, lastSeq: fileSeq, begins: true };
+    const newest = lastEvent.get(row.number)?.seq ?? null;
+    const stored = Math.max(row.head, newest ?? 0);
+    const isOurs = fileSeq === row.file_seq || fileSeq === row.previous_file_seq;
+    return isOurs || fileSeq <= stored
+      ? { row, lastSeq: stored, begins: newest === null }
+      : { row, lastSeq: fileSeq, begins: true };
+  }
+
+  /** Syncs the log at the end of the next commit, or leaves that to a later one. */
+  function setSynced(wanted: boolean): void {
+    if (wanted === synced) return;
+    database.run(wanted ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+    synced = wanted;
+  }
+
+  function inTransaction(work: () => void): void {
+    database.run("BEGIN IMMEDIATE");
+    try {
+      work();
+      database.run("COMMIT");
+    } catch (error) {
+      if (database.inTransaction) database.run("ROLLBACK");
+      throw error;
+    }
+  }
+
+  function insert(number: number, record: EventRecord): void {
+    const { seq, isControl, text, submission, endsTurn } = record;
+    setSynced(isControl);
+    if (submission === undefined && endsTurn === undefined) {
+      addEvent.run(number, seq, isControl ? 1 : 0, text);
+      return;
+    }
+    inTransaction(() => {
+      addEvent.run(number, seq, isControl ? 1 : 0, text);
+      if (endsTurn !== undefined) endTurn.run(endsTurn);
+      if (submission === undefined) return;
+      const { turnId, clientId, writerId, idempotencyKey, content } = submission;
+      addTurn.run(turnId, number, seq, clientId, writerId, idempotencyKey ?? null, content);
+      touch.run(now().getTime(), number);
+    });
+  }
+
+  return {
+    isDurable: true,
+    open(sessionId, fileSeq) {
+      return storing("open the session's events", () => {
+        const { row, lastSeq, begins } = position(sessionId, fileSeq);
+        if (!row) {
+          setSynced(true);
+          addSession.run(sessionId, fileSeq, fileSeq, fileSeq, now().getTime());
+        }
+        return { lastSeq, begins };
+      });
+    },
+    lastSeq: (sessionId, fileSeq = 0) => position(sessionId, fileSeq).lastSeq,
+    append(record) {
+      const number = numberOf(record.sessionId);
+      if (number === undefined) throw new Error(`session ${record.sessionId} was not opened`);
+      if (reserve.isSpent() && !record.isClosing && !reserve.fill()) throw diskFull();
+      storing("store an event", () => {
+        try {
+          insert(number, record);
+        } catch (error) {
+          // The kept-back megabyte is for the events that end what runs; the next one of those finds it free.
+          if (!isFull(error) || !reserve.spend() || !record.isClosing) throw error;
+          insert(number, record);
+        }
+      });
+    },
+    read(sessionId, afterSeq, limit) {
+      const number = numberOf(sessionId);
+      return number === undefined ? [] : readEvents.all(number, afterSeq, limit);
+    },
+    readControl(sessionId, afterSeq) {
+      const number = numberOf(sessionId);
+      if (number === undefined) return [];
+      return readControlEvents.all(number, afterSeq).map(({ text }) => text);
+    },
+    noteFileSeq(sessionId, fileSeq) {
+      const number = numberOf(sessionId);
+      if (number === undefined) return;
+      storing("store the session's position", () => {
+        setSynced(true);
+        moveFileSeq.run(fileSeq, number);
+      });
+    },
+    turnWithKey(sessionId, idempotencyKey) {
+      const number = numberOf(sessionId);
+      if (number === undefined) return undefined;
+      return query<{ turn_id: string }, [number, string]>(
+        "SELECT turn_id FROM turns WHERE session = ? AND idempotency_key = ?",
+      ).get(number, idempotencyKey)?.turn_id;
+    },
+    noteMessageSaved(turnId) {
+      storing("note a saved message", () =>
+        query<unknown, [string]>("UPDATE turns SET content = NULL WHERE turn_id = ?").run(turnId),
+      );
+    },
+    unsettledTurns(sessionId) {
+      const number = numberOf(sessionId);
+      return number === undefined ? [] : unsettled.all(number).map(toUnsettledTurn);
+    },
+    sessionsToSettle: () =>
+      query<{ id: string }, []>(
+        "SELECT id FROM sessions WHERE number IN (SELECT session FROM turns WHERE ended = 0 OR content IS NOT NULL)",
+      )
+        .all()
+        .map(({ id }) => id),
+    delete(sessionId) {
+      const number = numberOf(sessionId);
+      if (number === undefined) return;
+      storing("delete the session's events", () =>
+        inTransaction(() => {
+          for (const table of ["events", "turns"]) {
+            database.run(`DELETE FROM ${table} WHERE session = ?`, [number]);
+          }
+          database.run("DELETE FROM sessions WHERE number = ?", [number]);
+        }),
+      );
+      numbers.delete(sessionId);
+    },
+    close: () => database.close(),
+  };
+}
+
+interface UnsettledRow {
+  readonly turn_id: string;
+  readonly client_id: string;
+  readonly writer_id: string;
+  readonly seq: number;
+  readonly ended: number;
+  readonly content: string | null;
+}
+
+function toUnsettledTurn(row: UnsettledRow): UnsettledTurn {
+  return {
+    turnId: row.turn_id,
+    clientId: row.client_id,
+    writerId: row.writer_id,
+    seq: row.seq,
+    hasEnded: row.ended === 1,
+    content: row.content ?? undefined,
+  };
+}
+
+function openDatabase(path: string): { database: Database; setAside: string | undefined } {
+  try {
+    return { database: prepare(path), setAside: undefined };
+  } catch (error) {
+    if (!(error instanceof SQLiteError) || !isCorrupt(error))
+      throw storageError(error, "open the event log");
+  }
+  const keptAs = setAside(path);
+  // The write-ahead log belongs to the file that was set aside: a new database must not take it for its own.
+  for (const suffix of ["-wal", "-journal"]) setAside(`${path}${suffix}`);
+  return { database: storing("open the event log", () => prepare(path)), setAside: keptAs };
+}
+
+function prepare(path: string): Database {
+  createPrivateFile(path);
+  const database = new Database(path, { create: false, readwrite: true });
+  try {
+    // Before the first table: space of dropped events goes back to the disk (event-retention.ts).
+    database.run("PRAGMA auto_vacuum = INCREMENTAL");
+    database.run("PRAGMA locking_mode = EXCLUSIVE");
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA synchronous = NORMAL");
+    // macOS: fsync alone leaves data in the drive's cache.
+    database.run("PRAGMA fullfsync = ON");
+    database.run("PRAGMA checkpoint_fullfsync = ON");
+    database.run("PRAGMA cache_size = -2000");
+    database.run(schema);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** 0600 from its first moment, whatever umask says. */
+function createPrivateFile(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+}
+
+function isCorrupt({ code }: SQLiteError): boolean {
+  return code === "SQLITE_NOTADB" || (code?.startsWith("SQLITE_CORRUPT") ?? false);
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof SQLiteError && error.code === "SQLITE_FULL";
+}
+
+function diskFull(): OptaError {
+  return new OptaError(
+    "storage-full",
+    "cannot store an event: the disk is full",
+    "free some space (df -h shows where), then try again",
+  );
+}
+
+function storing<T>(doing: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw storageError(error, doing);
+  }
+}
+
+function storageError(thrown: unknown, doing: string): OptaError {
+  if (isFull(thrown)) return diskFull();
+  if (thrown instanceof SQLiteError) {
+    return new OptaError("storage-failed", `cannot ${doing}: ${thrown.message}`);
+  }
+  return toOptaError(toStorageError(thrown, doing));
+}
