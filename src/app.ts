@@ -3,11 +3,16 @@ import { join } from "node:path";
 import { resolveLinks } from "./base/resolve-links.ts";
 import type { Config } from "./config/schema.ts";
 import type { Environment } from "./config/environment.ts";
+import type { EngineOptions } from "./engine/engine-parts.ts";
+import type { EngineSettings } from "./engine/engine-settings.ts";
 import { createEngine, type Engine } from "./engine/engine.ts";
 import { createCloudOptIn } from "./providers/cloud-opt-in.ts";
 import { createLmxProvider } from "./providers/lmx/provider.ts";
 import type { Provider } from "./providers/provider.ts";
+import type { EventStore } from "./store/event-store.ts";
+import { createMemoryEventStore } from "./store/memory-event-store.ts";
 import { createSessionStore } from "./store/session-file.ts";
+import { createBackgroundStarter } from "./tools/background-process.ts";
 import { createBuiltinTools } from "./tools/index.ts";
 
 export interface AppOptions {
@@ -19,10 +24,57 @@ export interface AppOptions {
   readonly daemonId: string;
 }
 
+export interface DaemonAppOptions extends Omit<AppOptions, "config"> {
+  /** The settings that hold now; asked at every operation. The same object while nothing changed. */
+  readonly config: () => Config;
+  readonly events: EventStore;
+  readonly report: EngineOptions["report"];
+}
+
+/** An engine for one command: events live as long as it does. */
 export function createApp(options: AppOptions): Engine {
-  const { config, directory, environment } = options;
+  const settings = createSettings(options);
   return createEngine({
-    daemonId: options.daemonId,
+    ...engineOptions(options),
+    settings: () => settings,
+    events: createMemoryEventStore(),
+    // What fails here fails in a call of the same process, too, and is told there.
+    report: () => undefined,
+  });
+}
+
+/** The daemon's engine: events outlive it, and changed settings hold from the next operation on. */
+export function createDaemonApp(options: DaemonAppOptions): Engine {
+  let current: { readonly config: Config; readonly settings: EngineSettings } | undefined;
+  const settings = (): EngineSettings => {
+    const config = options.config();
+    if (current?.config === config) return current.settings;
+    // Its running answers go on; only what waited for the next request is dropped.
+    current?.settings.provider.close();
+    current = { config, settings: createSettings({ ...options, config }) };
+    return current.settings;
+  };
+  const { events, report } = options;
+  return createEngine({ ...engineOptions(options), settings, events, report });
+}
+
+function engineOptions({ directory, environment, daemonId }: Omit<AppOptions, "config">) {
+  return {
+    daemonId,
+    store: createSessionStore({ directory: join(directory, "sessions") }),
+    startProcess: createBackgroundStarter({ environment: environment.variables }),
+    // The policy compares them with paths whose links are resolved.
+    home: resolveLinks(environment.home),
+    settingsDirectory: resolveLinks(directory),
+    toolPath: environment.toolPath,
+    platform: process.platform,
+    now: () => new Date(),
+  };
+}
+
+function createSettings(options: AppOptions): EngineSettings {
+  const { config, directory, environment } = options;
+  return {
     provider: createProvider(options),
     tools: createBuiltinTools({
       environment: environment.variables,
@@ -31,19 +83,13 @@ export function createApp(options: AppOptions): Engine {
       searxngUrl: config.web.searxngUrl,
       allowHosts: config.web.allowHosts,
     }),
-    store: createSessionStore({ directory: join(directory, "sessions") }),
     model:
       config.provider.default === "anthropic"
         ? config.provider.anthropicModel
         : config.model.default,
     permissions: config.permissions,
     maxSteps: config.limits.maxSteps,
-    // The policy compares them with paths whose links are resolved.
-    home: resolveLinks(environment.home),
-    settingsDirectory: resolveLinks(directory),
-    platform: process.platform,
-    now: () => new Date(),
-  });
+  };
 }
 
 /** The local provider alone, unless the user opted in to the cloud: a key in the environment is no opt-in. */

@@ -18,16 +18,23 @@ export interface PermissionAnswer {
 type Question = Omit<EventPayload<"permission.request">, "requestId">;
 
 export interface PermissionDesk {
-  /** Publishes the question and waits for its answer; an abort counts as a denial. */
+  /** Publishes the question and waits for its answer; an abort or a timeout counts as a denial. */
   ask(question: Question, signal: AbortSignal): Promise<PermissionAnswer>;
   /** @throws OptaError not-found (no such request) | state-conflict (somebody answered before) */
   resolve(requestId: string, answer: PermissionAnswer): void;
+  /** True for a request that waits for its answer. */
+  isOpen(requestId: string): boolean;
 }
 
 export interface PermissionEvents {
   requested(payload: EventPayload<"permission.request">): void;
   resolved(payload: EventPayload<"permission.resolved">): void;
+  /** How long a question waits. */
+  timeoutMs(): number;
 }
+
+/** Who decides where nobody answered: never an allow. */
+export const decidedByOpta = "opta";
 
 /** Decided requests that are remembered, so that a late answer learns who was first. */
 const rememberedDecisions = 200;
@@ -39,23 +46,43 @@ export function createPermissionDesk(events: PermissionEvents): PermissionDesk {
   return {
     ask(question, signal) {
       const requestId = `perm_${createId()}`;
-      const { promise, resolve } = Promise.withResolvers<PermissionAnswer>();
-      const abandon = () => settle({ decision: "deny", decidedBy: "opta", reason: "cancelled" });
+      const { promise, resolve, reject } = Promise.withResolvers<PermissionAnswer>();
+      const deny = (reason: string) =>
+        settle({ decision: "deny", decidedBy: decidedByOpta, reason });
+      const abandon = () => deny("cancelled");
+      let timer: ReturnType<typeof setTimeout> | undefined;
       function settle(answer: PermissionAnswer): void {
         open.delete(requestId);
+        clearTimeout(timer);
         signal.removeEventListener("abort", abandon);
         decidedBy.set(requestId, answer.decidedBy);
         const oldest = decidedBy.keys().next().value;
         if (decidedBy.size > rememberedDecisions && oldest !== undefined) decidedBy.delete(oldest);
         const { turnId } = question;
-        const { decision, decidedBy: by } = answer;
-        events.resolved({ turnId, requestId, decision, decidedBy: by });
+        const { decision, decidedBy: by, reason } = answer;
+        try {
+          // Stored before anything runs on it (promises G4): an allow that cannot be stored is none.
+          events.resolved({
+            turnId,
+            requestId,
+            decision,
+            decidedBy: by,
+            ...(reason === undefined ? {} : { reason }),
+          });
+        } catch (error) {
+          reject(error);
+          return;
+        }
         resolve(answer);
       }
-      open.set(requestId, settle);
       events.requested({ ...question, requestId });
+      open.set(requestId, settle);
       if (signal.aborted) abandon();
       else signal.addEventListener("abort", abandon, { once: true });
+      const timeoutMs = events.timeoutMs();
+      if (open.has(requestId)) {
+        timer = setTimeout(() => deny(`nobody answered within ${seconds(timeoutMs)}`), timeoutMs);
+      }
       return promise;
     },
     resolve(requestId, answer) {
@@ -65,7 +92,17 @@ export function createPermissionDesk(events: PermissionEvents): PermissionDesk {
       if (winner === undefined) {
         throw new OptaError("not-found", `there is no permission request ${requestId}`);
       }
-      throw new OptaError("state-conflict", `${requestId} was already decided by ${winner}`);
+      throw alreadyDecided(requestId, winner);
     },
+    isOpen: (requestId) => open.has(requestId),
   };
+}
+
+/** First valid answer wins (promises G2): what a later one is told. */
+export function alreadyDecided(requestId: string, winner: string): OptaError {
+  return new OptaError("state-conflict", `${requestId} was already decided by ${winner}`);
+}
+
+function seconds(timeMs: number): string {
+  return `${Math.round(timeMs / 1000)} s`;
 }

@@ -230,6 +230,7 @@ async function run(
   const { tool } = admitted;
   const context: ToolContext = {
     workspace: turn.workspace,
+    toolPath: turn.toolPath,
     outputDirectory: turn.outputDirectory,
     // Not the model's id: it comes from outside, repeats on some servers, and names files here.
     callId: createId(),

@@ -13,6 +13,8 @@ export interface TurnContext {
   readonly toolSchemas: readonly ToolSchema[];
   /** Absolute, links resolved. */
   readonly workspace: string;
+  /** PATH for programs that tools start. */
+  readonly toolPath: string;
   readonly outputDirectory: string;
   readonly settingsDirectory: string;
   readonly maxSteps: number;

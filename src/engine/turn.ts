@@ -8,10 +8,16 @@ import type { ProviderToolCall, ResolvedModel } from "../providers/provider.ts";
 import { outputReserveTokens } from "./context.ts";
 import { fitResults } from "./fit-results.ts";
 import { makeRoom } from "./make-room.ts";
-import { noAnswer, noAnswerMessage, nudgeMessage, toolResultMessage } from "./message-history.ts";
+import {
+  completeHistory,
+  noAnswer,
+  noAnswerMessage,
+  nudgeMessage,
+  toolResultMessage,
+} from "./message-history.ts";
 import { notePromptCount } from "./note-prompt-count.ts";
 import { createRepetitionWatch, repeatedSteps } from "./repetition.ts";
-import type { Turn } from "./session.ts";
+import type { Session, Turn } from "./session.ts";
 import { runStep, type StepResult } from "./step.ts";
 import { runToolCalls } from "./tool-call.ts";
 import type { TurnContext, TurnCounters } from "./turn-context.ts";
@@ -26,9 +32,11 @@ export interface TurnOptions {
   readonly userMessage: () => Promise<Message>;
   /** The session's first message, for a session that has none. */
   readonly systemMessage: () => Promise<Message>;
+  /** The user's message is in the session's file. */
+  readonly messageSaved: () => void;
 }
 
-/** Runs the turn to its end; never throws. */
+/** Runs the turn to its end. @throws OptaError only when that end cannot be stored */
 export async function runTurn(
   turn: Turn,
   context: TurnContext,
@@ -44,6 +52,7 @@ export async function runTurn(
     session.emit("turn.done", { turnId, writerId, clientId, stats });
   } catch (thrown) {
     const error = toOptaError(thrown);
+    await closeHistory(session);
     if (error.code === "cancelled") session.emit("session.cancelled", { cancelled: 1, turnId });
     session.emit("turn.error", {
       turnId,
@@ -54,6 +63,18 @@ export async function runTurn(
       ...(error.hint === undefined ? {} : { hint: error.hint }),
     });
   }
+}
+
+/**
+ * A turn that could not be stored any further (a full disk) leaves a history that the next one can go on from; it
+ * is written then, if not now. For every other end there is nothing to add.
+ */
+async function closeHistory(session: Session): Promise<void> {
+  const { file } = session;
+  const complete = completeHistory(file.messages);
+  if (complete.length === file.messages.length) return;
+  file.messages = complete;
+  await session.save(endingEvents.failed).catch(() => undefined);
 }
 
 /**
@@ -70,6 +91,7 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
   if (messages[0]?.role !== "system") messages.unshift(await options.systemMessage());
   session.file.messages.push(await options.userMessage());
   await session.save();
+  options.messageSaved();
   let resolved = await endingIn(context, connecting);
   recordModel(resolved, context);
 
@@ -116,7 +138,7 @@ async function runSteps(context: TurnContext, options: TurnOptions): Promise<"st
     step.calls.forEach((call, index) => {
       session.file.messages.push(toolResultMessage(call.id, fitted[index] ?? noAnswer));
     });
-    if (signal.aborted) throw await endWithoutAnswer(context, cancelledError());
+    if (signal.aborted) throw await endWithoutAnswer(context, cancelReason(signal));
     if (repetition.note(step.calls, results)) {
       throw await endWithoutAnswer(context, repeatedCall(step.calls, context));
     }
@@ -165,7 +187,7 @@ async function endingIn<T>(context: TurnContext, promise: Promise<T>): Promise<T
   } catch (thrown) {
     if (!context.signal.aborted) throw await endWithoutAnswer(context, toOptaError(thrown));
   }
-  throw await endWithoutAnswer(context, cancelledError());
+  throw await endWithoutAnswer(context, cancelReason(context.signal));
 }
 
 /** Closes the history with a stand-in for the answer, so that roles still alternate; saves; hands the error back. */
@@ -187,13 +209,16 @@ async function endBrokenStep(step: StepResult, context: TurnContext): Promise<ne
   });
   const failed = step.ending.kind === "failed";
   await context.session.save(failed ? endingEvents.failed : endingEvents.cancelled);
-  if (step.ending.kind !== "failed") throw cancelledError();
+  if (step.ending.kind !== "failed") throw cancelReason(context.signal);
   const { code, message, hint } = step.ending.failure;
   throw new OptaError(code, message, hint);
 }
 
-function cancelledError(): OptaError {
-  return new OptaError("cancelled", "Turn cancelled");
+/** What the turn was aborted with: the user's cancel, or that the daemon stops. */
+function cancelReason(signal: AbortSignal): OptaError {
+  return signal.reason instanceof OptaError
+    ? signal.reason
+    : new OptaError("cancelled", "Turn cancelled");
 }
 
 /** Replayed exactly as received. Arguments that are no JSON would break a server's template, so they go as {}. */

@@ -13,6 +13,7 @@ export const adminRoutes: readonly Route[] = [
   { method: "POST", path: "/admin/models/load", access: "admin", answer: answerLoad },
   { method: "POST", path: "/admin/models/load/confirm", access: "admin", answer: answerConfirm },
   { method: "POST", path: "/admin/models/unload", access: "admin", answer: answerUnload },
+  { method: "POST", path: "/admin/models/download", access: "admin", answer: answerDownload },
   { method: "GET", path: "/admin/models/downloads", access: "admin", answer: answerDownloads },
   {
     method: "GET",
@@ -20,6 +21,7 @@ export const adminRoutes: readonly Route[] = [
     access: "admin",
     answer: answerProgress,
   },
+  { method: "DELETE", path: "/admin/models/*", access: "admin", answer: answerDelete },
   { method: "GET", path: "/admin/status", access: "admin", answer: answerStatus },
   { method: "GET", path: "/admin/memory", access: "admin", answer: answerMemory },
 ];
@@ -126,6 +128,37 @@ function answerUnload({ models, body }: RouteContext): Response {
     return json({ success: true, model_id: parsed.model_id, memory_freed_gb: freedGb });
   const message = `Model '${parsed.model_id}' is not loaded`;
   return refusalResponse({ status: 404, code: "model_not_found", message });
+}
+
+function answerDelete({ models, rest }: RouteContext): Response {
+  switch (models.remove(rest)) {
+    case "removed":
+      return json({ success: true, model_id: rest });
+    case "in-use": {
+      const message = `Model '${rest}' is loaded`;
+      return refusalResponse({ status: 409, code: "model_in_use", message });
+    }
+    case "unknown": {
+      const message = `Model '${rest}' not found`;
+      return refusalResponse({ status: 404, code: "model_not_found", message });
+    }
+  }
+}
+
+function answerDownload({ models, body }: RouteContext): Response {
+  const parsed = parseBody(z.looseObject({ repo_id: z.string().min(1) }), body);
+  if (!parsed) return refuseBody("repo_id");
+  const outcome = models.download(parsed.repo_id);
+  if (outcome.status === "refused") return refusalResponse(outcome.refusal);
+  const { downloadId, modelId } = outcome;
+  const download = models.downloads().find((item) => item.id === downloadId);
+  const started = {
+    download_id: downloadId,
+    repo_id: modelId,
+    estimated_size_bytes: download?.totalBytes ?? null,
+    status: "downloading",
+  };
+  return json(started, { status: 202 });
 }
 
 function answerDownloads({ models, request }: RouteContext): Response {

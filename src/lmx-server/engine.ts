@@ -139,6 +139,10 @@ export interface LmxModels {
   load(modelId: string, options: { readonly autoDownload: boolean }): Promise<LoadOutcome>;
   /** Starts the download that a `download_required` asked about; a token works once. */
   confirm(token: string): LoadOutcome;
+  /** Starts a download after which nothing is loaded. */
+  download(modelId: string): Extract<LoadOutcome, { status: "downloading" | "refused" }>;
   /** GiB freed, or undefined when it is not loaded. */
   unload(modelId: string): number | undefined;
+  /** Deletes a model from disk; one in memory stays. */
+  remove(modelId: string): "removed" | "in-use" | "unknown";
 }

@@ -4,7 +4,7 @@ import type { ServerKeys } from "./access.ts";
 import type { LmxModels } from "./engine.ts";
 
 export interface Route {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   /** With at most one `*`, whose text the answer gets as `rest`. */
   readonly path: string;
   readonly access: "none" | "inference" | "admin";

@@ -45,15 +45,16 @@ export function createScriptedModels(
     return { status: "loaded", memoryAfterLoadGb: sizeGb, timeToLoadMs: loadMs };
   }
 
-  function startDownload(slot: Slot): LoadOutcome {
+  function startDownload(slot: Slot, { thenLoad }: { readonly thenLoad: boolean }) {
     const transfer = { id: createId(), slot, startedAtMs: now() };
     transfers.push(transfer);
-    // It loads by itself when it is there; nobody waits for that, and a failure shows in what is loaded.
-    void sleep(slot.model.downloadMs).then(() => {
-      slot.state = "on-disk";
-      return loadOnce(slot);
+    // Nobody waits for a load that follows by itself; its failure shows in what is loaded.
+    void sleep(slot.model.downloadMs).then(async () => {
+      if (slot.state === "downloadable") slot.state = "on-disk";
+      if (thenLoad) await loadOnce(slot);
     });
-    return { status: "downloading", modelId: slot.model.id, downloadId: transfer.id };
+    const { id } = slot.model;
+    return { status: "downloading", modelId: id, downloadId: transfer.id } as const;
   }
 
   function loadOnce(slot: Slot): Promise<LoadOutcome> {
@@ -103,7 +104,7 @@ export function createScriptedModels(
       if (slot?.state === "on-disk") return loadOnce(slot);
       if (!server.downloads) return { status: "refused", refusal: downloadsDisabled(modelId) };
       if (!slot) return { status: "refused", refusal: unknownModel(modelId) };
-      if (autoDownload) return startDownload(slot);
+      if (autoDownload) return startDownload(slot, { thenLoad: true });
       const token = `dl-${createId()}`;
       tokens.set(token, { slot, askedAtMs: now() });
       return { status: "download_required", token, sizeBytes: toBytes(slot.model) };
@@ -114,13 +115,26 @@ export function createScriptedModels(
       if (!asked) return { status: "refused", refusal: badToken("token_not_found") };
       if (now() - asked.askedAtMs > tokenLifeMs)
         return { status: "refused", refusal: badToken("token_expired") };
-      return startDownload(asked.slot);
+      return startDownload(asked.slot, { thenLoad: true });
+    },
+    download(modelId) {
+      const slot = slots.find((candidate) => candidate.model.id === modelId);
+      if (!server.downloads) return { status: "refused", refusal: downloadsDisabled(modelId) };
+      if (!slot) return { status: "refused", refusal: unknownModel(modelId) };
+      return startDownload(slot, { thenLoad: false });
     },
     unload(modelId) {
       const slot = slots.find((candidate) => candidate.model.id === modelId);
       if (slot?.state !== "loaded") return undefined;
       slot.state = "on-disk";
       return slot.model.sizeGb;
+    },
+    remove(modelId) {
+      const slot = slots.find((candidate) => candidate.model.id === modelId);
+      if (slot === undefined || slot.state === "downloadable") return "unknown";
+      if (slot.state === "loaded" || slot.loading !== undefined) return "in-use";
+      slot.state = "downloadable";
+      return "removed";
     },
   };
 }

@@ -148,6 +148,7 @@ export function createCloudOptIn(options: CloudOptIn): Provider {
     load: async (modelId, signal) => (await home()).load(modelId, signal),
     unload: async (modelId, signal) => (await home()).unload(modelId, signal),
     ...(use === "only" || local.downloads === undefined ? {} : { downloads: local.downloads }),
+    ...(use === "only" || local.forward === undefined ? {} : { forward: local.forward }),
     close() {
       local.close();
       // One that failed to load has nothing to close.

@@ -106,6 +106,24 @@ export interface ProviderDownloads {
   progress(downloadId: string, signal: AbortSignal): Promise<DownloadProgress>;
 }
 
+/** One request in the words of the model server's own API. */
+export interface ForwardRequest {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** With its query; every part that came from outside is percent-encoded. */
+  readonly path: string;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+}
+
+export interface ForwardedAnswer {
+  /** Any status: a refusal is an answer. */
+  readonly status: number;
+  /** The server's JSON; `{error}` where it refused in other words than JSON. */
+  readonly body: unknown;
+  /** "host:port" of the server that answered. */
+  readonly server: string;
+}
+
 export interface Provider {
   /** "lmx", and later "openai", "anthropic". */
   readonly id: string;
@@ -132,6 +150,12 @@ export interface Provider {
   readonly downloads?: ProviderDownloads;
   /** @throws OptaError model-not-found */
   unload(modelId: string, signal: AbortSignal): Promise<{ freedBytes: number | null }>;
+  /**
+   * Passes one request on to a server that is an LMX, with the keys that it wants.
+   * @throws OptaError lmx-connection-refused | lmx-timeout | usage: another make of server |
+   *   model-server-failed: no JSON, or more than 8 MiB of it
+   */
+  readonly forward?: (request: ForwardRequest, signal: AbortSignal) => Promise<ForwardedAnswer>;
   /** Closes sockets that wait for the next request. */
   close(): void;
 }

@@ -1,7 +1,7 @@
-// One shell command as a process tree with one output. A small supervisor shell stands between us and the
-// command, for two things Bun.spawn cannot do: a real pipe for stdout and stderr together (Bun gives a socket
-// each, which breaks `> /dev/stderr` on Linux and the order of lines), and a watchdog that ends the command
-// when we are killed (promises C2). Knows nothing of limits, results or permissions.
+// One shell command as a process tree with one output, or with stdout and stderr apart. A small supervisor shell
+// stands between us and the command, for two things Bun.spawn cannot do: real pipes, one for both outputs where
+// they belong together (Bun gives a socket each, which breaks `> /dev/stderr` on Linux and the order of lines), and
+// a watchdog that ends the command when we are killed (promises C2). Knows nothing of limits, results or permissions.
 import { closeSync } from "node:fs";
 import { createId } from "../base/ids.ts";
 import { type TreeEnding, watchProcessTree } from "../base/process-tree.ts";
@@ -10,12 +10,14 @@ import { type TreeEnding, watchProcessTree } from "../base/process-tree.ts";
 const bash = ["/bin/bash", "--noprofile", "--norc", "-c"] as const;
 
 /**
- * $1 is the command, $2 the marker. Descriptor 3 ends when we do: then the watchdog kills what carries the
- * marker (Linux) and the group. `cat` copies the pipe into our socket until its last writer is gone, last words
- * after SIGTERM included. The exit code is the command's.
+ * $1 is the command, $2 the marker, $3 "joined" or "apart". Descriptor 3 ends when we do: then the watchdog kills
+ * what carries the marker (Linux) and the group. Each `cat` copies a pipe into a socket of ours until its last
+ * writer is gone, last words after SIGTERM included. The exit code is the command's. A command with its outputs
+ * apart may take its time to end: a shell in between keeps the watchdog through SIGTERM and SIGINT until then.
  */
 const supervisor = `
 (
+  [ "$3" = joined ] || trap '' TERM INT
   read -r -u 3 _
   for round in 1 2 3; do
     for file in $(PATH=/usr/bin:/bin grep -lsF "$2" /proc/[0-9]*/environ); do
@@ -24,14 +26,23 @@ const supervisor = `
     done
   done
   kill -KILL 0
-) </dev/null >/dev/null &
+) </dev/null >/dev/null 2>&1 &
 watchdog=$!
-exec 4> >(trap '' TERM; exec /bin/cat 3<&-)
-${bash.join(" ")} "$1" >&4 2>&1 3<&- 4>&-
-code=$?
-kill -KILL $watchdog
-wait $watchdog
-exit $code
+run() {
+  ${bash.join(" ")} "$1" >&4 2>&5 3<&- 4>&- 5>&-
+  code=$?
+  kill -KILL $watchdog
+  wait $watchdog
+  exit $code
+}
+exec 4> >(trap '' TERM INT; exec /bin/cat 3<&- 2>/dev/null)
+if [ "$3" = joined ]; then
+  exec 5>&4
+  run "$1"
+fi
+exec 5> >(trap '' TERM INT; exec /bin/cat 3<&- 4>&- >&2) 2>/dev/null
+(trap : TERM INT; run "$1")
+exit $?
 `;
 
 export interface CommandExit {
@@ -41,11 +52,16 @@ export interface CommandExit {
 }
 
 export interface CommandProcess {
+  /** Leader of the command's session and process group. */
+  readonly pid: number;
   readonly exited: Promise<CommandExit>;
   /** Resolves when no process holds the output any more; background children may keep it open after `exited`. */
   readonly outputEnded: Promise<void>;
-  /** To be called once. Ends whatever still runs: SIGTERM, then SIGKILL after a second. Nothing of the tree outlives it. */
-  end(): Promise<TreeEnding>;
+  /**
+   * To be called at least once. Ends whatever still runs: SIGTERM, then SIGKILL after `graceMs` (default a second).
+   * Nothing of the tree outlives it.
+   */
+  end(options?: { readonly graceMs: number }): Promise<TreeEnding>;
   /** Stops listening. To be called once, in every case, after `end`. */
   close(): Promise<void>;
 }
@@ -55,11 +71,16 @@ export interface CommandProcessOptions {
   readonly directory: string;
   readonly environment: Readonly<Record<string, string>>;
   /** stdout and stderr in order of arrival; the buffer is reused after the call. */
-  readonly onOutput: (bytes: Uint8Array) => void;
+  readonly onOutput: OutputListener;
+  /** Where it is given stderr comes here, in no order towards stdout. */
+  readonly onErrorOutput?: OutputListener;
 }
 
+/** A promise holds up the stream, and with it what writes to it. */
+type OutputListener = (bytes: Uint8Array) => Promise<void> | void;
+
 /** Between SIGTERM and SIGKILL (promises C1: nothing is left after 2 s). */
-const graceMs = 1_000;
+const usualGraceMs = 1_000;
 
 /**
  * Bun makes a new buffer for every chunk and frees them late: 1 GB of output then costs 45 MB. Collecting by
@@ -70,40 +91,58 @@ const collectEveryBytes = 8 * 1024 * 1024;
 /** @throws what Bun.spawn throws: ENOENT (directory or bash missing), E2BIG (command too long), NUL in the command */
 export function startCommand(options: CommandProcessOptions): CommandProcess {
   const marker = `OPTA_CALL=${createId()}`;
-  const child = Bun.spawn([...bash, supervisor, "bash", options.command, marker], {
+  const { onOutput, onErrorOutput } = options;
+  const streams = onErrorOutput === undefined ? "joined" : "apart";
+  const child = Bun.spawn([...bash, supervisor, "bash", options.command, marker, streams], {
     cwd: options.directory,
     env: { ...options.environment, OPTA_CALL: marker.slice("OPTA_CALL=".length) },
-    stdio: ["ignore", "pipe", "ignore", "pipe"],
+    stdio: ["ignore", "pipe", onErrorOutput === undefined ? "ignore" : "pipe", "pipe"],
     detached: true,
   });
-  const tree = watchProcessTree({ rootPid: child.pid, marker });
+  const tree = watchProcessTree({
+    rootPid: child.pid,
+    marker,
+    // A process that runs for hours is looked at rarely; a command of a turn, whose end is near, often.
+    maxLookMs: onErrorOutput === undefined ? undefined : 30_000,
+  });
   const lifeline = child.stdio[3];
-  const reader = child.stdout.getReader();
-  const listen = async () => {
+  const listeners = [listen(child.stdout, onOutput)];
+  if (onErrorOutput !== undefined && child.stderr instanceof ReadableStream) {
+    listeners.push(listen(child.stderr, onErrorOutput));
+  }
+  const outputEnded = Promise.all(listeners.map(({ ended }) => ended)).then(() => undefined);
+  const exited = child.exited.then((code) => ({
+    exitCode: child.signalCode === null ? code : undefined,
+    signal: child.signalCode === null ? undefined : String(child.signalCode),
+  }));
+  return {
+    pid: child.pid,
+    exited,
+    outputEnded,
+    end: ({ graceMs } = { graceMs: usualGraceMs }) => tree.end({ graceMs }),
+    async close() {
+      if (typeof lifeline === "number") closeSync(lifeline);
+      await Promise.all(listeners.map(({ cancel }) => cancel()));
+      await outputEnded;
+    },
+  };
+}
+
+/** Passes on what arrives; `ended` resolves at the end of the stream or after `cancel`. */
+function listen(stream: ReadableStream<Uint8Array>, onBytes: OutputListener) {
+  const reader = stream.getReader();
+  const passOn = async () => {
     let uncollectedBytes = 0;
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      options.onOutput(value);
+      const pause = onBytes(value);
+      if (pause !== undefined) await pause;
       uncollectedBytes += value.length;
       if (uncollectedBytes < collectEveryBytes) continue;
       Bun.gc(true);
       uncollectedBytes = 0;
     }
   };
-  const outputEnded = listen();
-  const exited = child.exited.then((code) => ({
-    exitCode: child.signalCode === null ? code : undefined,
-    signal: child.signalCode === null ? undefined : String(child.signalCode),
-  }));
-  return {
-    exited,
-    outputEnded,
-    end: () => tree.end({ graceMs }),
-    async close() {
-      if (typeof lifeline === "number") closeSync(lifeline);
-      await reader.cancel();
-      await outputEnded;
-    },
-  };
+  return { ended: passOn(), cancel: () => reader.cancel() };
 }

@@ -38,7 +38,7 @@ export function createBuiltinTools(options: BuiltinToolOptions): readonly Tool[]
     createListDirTool(),
     createSearchFilesTool(search),
     createFindFilesTool(search),
-    createRunCommandTool({ environment: { ...options.environment, PATH: options.toolPath } }),
+    createRunCommandTool({ environment: options.environment }),
     createAskUserTool(),
     createDeleteFileTool(),
     createWebSearchTool({ searxngUrl: options.searxngUrl }),

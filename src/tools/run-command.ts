@@ -82,7 +82,10 @@ function start(
     return startCommand({
       command,
       directory: context.workspace,
-      environment: createCommandEnvironment(environment, context.workspace),
+      environment: createCommandEnvironment(
+        { ...environment, ...(context.toolPath === undefined ? {} : { PATH: context.toolPath }) },
+        context.workspace,
+      ),
       onOutput: output.write,
     });
   } catch (thrown) {

@@ -14,6 +14,8 @@ export interface ToolResult {
 export interface ToolContext {
   /** The session's workspace: absolute, symbolic links resolved. Relative paths start here. */
   readonly workspace: string;
+  /** PATH for programs that the tool starts, where it is not that of this process: whoever works in the session has it. */
+  readonly toolPath?: string | undefined;
   /** A 0700 directory of this session for output that is too long for the model; made on first use by the tool. */
   readonly outputDirectory: string;
   /** Unique within the session; names output files. */

@@ -7,7 +7,15 @@ import {
 import { newSessionFile } from "../../src/engine/session.ts";
 import type { Message } from "../../src/protocol/message.ts";
 
-const file = () => newSessionFile({ workspace: "/w", model: "m", title: "t", now: new Date(0) });
+const file = () =>
+  newSessionFile({
+    workspace: "/w",
+    path: undefined,
+    model: "m",
+    title: "t",
+    messages: [],
+    now: new Date(0),
+  });
 
 describe("the record in the session file", () => {
   test("starts with defaults, and what is changed is found again", () => {

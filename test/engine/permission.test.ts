@@ -12,12 +12,13 @@ const question = {
   reason: "commands ask",
 };
 
-function createDesk() {
+function createDesk({ timeoutMs = 60_000 } = {}) {
   const requested: EventPayload<"permission.request">[] = [];
   const resolved: EventPayload<"permission.resolved">[] = [];
   const desk = createPermissionDesk({
     requested: (payload) => requested.push(payload),
     resolved: (payload) => resolved.push(payload),
+    timeoutMs: () => timeoutMs,
   });
   return { desk, requested, resolved };
 }
@@ -55,4 +56,15 @@ test("a turn that is cancelled takes its open question with it, as a denial", as
 test("a question of a turn that is already cancelled is denied at once", async () => {
   const { desk } = createDesk();
   expect((await desk.ask(question, AbortSignal.abort())).decision).toBe("deny");
+});
+
+test("a question that nobody answers in time is denied, with the reason", async () => {
+  const { desk, requested, resolved } = createDesk({ timeoutMs: 10 });
+  const answer = await desk.ask(question, new AbortController().signal);
+  expect(answer).toMatchObject({ decision: "deny", decidedBy: "opta" });
+  expect(resolved).toMatchObject([{ decision: "deny", reason: "nobody answered within 0 s" }]);
+  const id = requested[0]?.requestId ?? "";
+  expect(() => desk.resolve(id, { decision: "allow", decidedBy: "late" })).toThrow(
+    "already decided by opta",
+  );
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEventLog } from "../../src/engine/event-log.ts";
 import { createSession, newSessionFile, type Turn } from "../../src/engine/session.ts";
+import { createMemoryEventStore } from "../../src/store/memory-event-store.ts";
 import { createSessionStore } from "../../src/store/session-file.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "opta-session-"));
@@ -13,9 +14,27 @@ const now = () => new Date("2026-01-02T03:04:05Z");
 
 async function openSession() {
   const store = createSessionStore({ directory });
-  const file = newSessionFile({ workspace: "/w", model: "m", title: "t", now: now() });
-  const log = createEventLog({ daemonId: "d", now });
-  const session = createSession({ file, store, log, now, lock: await store.lock(file.id) });
+  const file = newSessionFile({
+    workspace: "/w",
+    path: undefined,
+    model: "m",
+    title: "t",
+    messages: [],
+    now: now(),
+  });
+  const events = createMemoryEventStore();
+  const log = createEventLog({ daemonId: "d", now, store: events });
+  const session = createSession({
+    file,
+    stamp: undefined,
+    store,
+    events,
+    log,
+    now,
+    lock: await store.lock(file.id),
+    questionTimeoutMs: () => 60_000,
+    onIdle: () => undefined,
+  });
   const seen = () => {
     const events: string[] = [];
     const reading = new AbortController();
@@ -38,6 +57,7 @@ const turn = (turnId: string): Turn => ({
   writerId: "w",
   content: "x",
   mode: "do",
+  idempotencyKey: undefined,
   abort: new AbortController(),
 });
 
@@ -68,11 +88,16 @@ test("a queued turn that is cancelled never runs and ends with its own events", 
     ran = true;
   });
   await Bun.sleep(0);
-  expect(session.cancel("second")).toEqual({ cancelledQueued: 1, cancelledActive: false });
+  expect(session.cancel(({ turnId }) => turnId === "second")).toEqual({
+    cancelledQueued: 1,
+    cancelledActive: false,
+  });
   gate.resolve();
   await session.close();
   expect(ran).toBe(false);
   expect(await seen()).toEqual([
+    "turn.queued first",
+    "turn.queued second",
     "session.cancelled second",
     "turn.error second",
     "session.updated",

@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import type { EngineSettings } from "../../src/engine/engine-settings.ts";
 import { createEngine } from "../../src/engine/engine.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
 import type { Provider, ProviderToolCall } from "../../src/providers/provider.ts";
+import { createMemoryEventStore } from "../../src/store/memory-event-store.ts";
 import { createSessionStore } from "../../src/store/session-file.ts";
 import { defineTool } from "../../src/tools/tool.ts";
 
@@ -54,14 +56,23 @@ async function turnWith(calls: readonly ProviderToolCall[], { parallelTools = tr
       return { ok: true, text: `saw ${at}` };
     },
   });
-  const engine = createEngine({
-    daemonId: "test",
+  const settings: EngineSettings = {
     provider: providerOf(calls, parallelTools),
     tools: [look],
-    store: createSessionStore({ directory: join(directory, "sessions") }),
     model: undefined,
-    permissions: { mode: "safe", rules: [] },
+    permissions: { mode: "safe", rules: [], timeoutMs: 60_000 },
     maxSteps: 5,
+  };
+  const engine = createEngine({
+    daemonId: "test",
+    settings: () => settings,
+    events: createMemoryEventStore(),
+    startProcess: () => {
+      throw new Error("not asked for");
+    },
+    toolPath: "/usr/bin:/bin",
+    report: () => undefined,
+    store: createSessionStore({ directory: join(directory, "sessions") }),
     home: directory,
     settingsDirectory: directory,
     platform: "linux",

@@ -211,3 +211,44 @@ test("with auto_download the download starts at once", async () => {
   expect(await post(load, { model_id: "no-such" })).toMatchObject({ status: 404 });
   expect((await fetch(`${server.url}/admin/models/download/none/progress`)).status).toBe(404);
 });
+
+test("a plain download is listed and ends on disk, not in memory", async () => {
+  await using server = await startScripted({
+    turns: [],
+    models: [{ ...remote, downloadMs: 10 }],
+    server: { downloads: true },
+  });
+  const download = (repo_id: string) => post(`${server.url}/admin/models/download`, { repo_id });
+  expect(await download("remote")).toEqual({
+    status: 202,
+    body: {
+      download_id: expect.any(String),
+      repo_id: "remote",
+      estimated_size_bytes: 3 * gib,
+      status: "downloading",
+    },
+  });
+  const onDisk = async () => (await get(`${server.url}/admin/models/available`)) as unknown[];
+  while ((await onDisk()).length === 0) await Bun.sleep(2);
+  expect(await get(`${server.url}/admin/models`)).toMatchObject({ count: 0 });
+  expect(await download("no-such")).toMatchObject({ status: 404 });
+  expect(await download("")).toMatchObject({
+    status: 400,
+    body: { error: { code: "invalid_input" } },
+  });
+});
+
+test("a model is deleted from disk by its id, slashes and all, but not from memory", async () => {
+  await using server = await startScripted({
+    turns: [],
+    models: [{ id: "org/A" }, { id: "org/B", state: "on-disk" }],
+  });
+  const remove = async (id: string) => {
+    const url = `${server.url}/admin/models/${encodeURIComponent(id)}`;
+    const response = await fetch(url, { method: "DELETE" });
+    return [response.status, await response.json()];
+  };
+  expect(await remove("org/B")).toEqual([200, { success: true, model_id: "org/B" }]);
+  expect(await remove("org/B")).toMatchObject([404, { error: { code: "model_not_found" } }]);
+  expect(await remove("org/A")).toMatchObject([409, { error: { code: "model_in_use" } }]);
+});

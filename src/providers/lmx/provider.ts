@@ -15,6 +15,7 @@ import { conclusion, errorEvent, runChat, type ChatOutcome } from "./chat.ts";
 import { createConnection } from "./connection.ts";
 import { confirmDownload, fetchDownloadProgress } from "./downloads.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { forwardRequest, pathOf } from "./forward.ts";
 import { loadModel, unloadModel } from "./model-admin.ts";
 import { refuseCloudModel } from "./model-choice.ts";
 import { fetchLoadedModels, fetchModelsOnDisk, fetchPlainModels } from "./models.ts";
@@ -205,6 +206,17 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
       progress: (downloadId, signal) =>
         call(signal, (endpoint) => fetchDownloadProgress(access(endpoint, signal), downloadId)),
     },
+    forward: (request, signal) =>
+      call(signal, async (endpoint) => {
+        const { server, kind } = endpoint;
+        if (kind !== "lmx") {
+          const message = `${server} (${kindNames[kind]}) is no LMX: it has no ${pathOf(request)}`;
+          throw new OptaError("usage", message, "opta status");
+        }
+        const answer = await forwardRequest(access(endpoint, signal), request);
+        if (request.method !== "GET") connection.forgetModels(server);
+        return answer;
+      }),
     close() {
       sockets.drop();
       connection.close();

@@ -1,0 +1,189 @@
+// The operations on turns: submit one, cancel some. What a turn does is turn.ts.
+import { createId } from "../base/ids.ts";
+import { assertNever } from "../base/assert-never.ts";
+import { OptaError } from "../protocol/error.ts";
+import type { CheckedParams } from "../protocol/operations.ts";
+import type { PermissionMode } from "../protocol/permission.ts";
+import { titleFromPrompt } from "../protocol/session.ts";
+import type { EngineParts, Handlers } from "./engine-parts.ts";
+import type { EngineSettings } from "./engine-settings.ts";
+import { openSystemMessage, openUserMessage } from "./opening-messages.ts";
+import { policyFor } from "./policy.ts";
+import type { Session, Turn } from "./session.ts";
+import { toToolSchemas } from "./tool-schemas.ts";
+import { runTurn } from "./turn.ts";
+import type { TurnContext } from "./turn-context.ts";
+import { resolveParent, resolveWorkspace } from "./workspace-directory.ts";
+
+type SubmitParams = CheckedParams<"turn.submit">;
+
+export interface TurnOperations extends Handlers<"turn.submit" | "turn.cancel"> {
+  /** No turn is accepted any more. */
+  refuse(reason: OptaError): void;
+}
+
+export function createTurnOperations(parts: EngineParts): TurnOperations {
+  const { options, sessions, models, log } = parts;
+  const { store, events, now, platform } = options;
+  let refusal: OptaError | undefined;
+
+  async function turnContext(
+    session: Session,
+    turn: Turn,
+    { params, settings }: { readonly params: SubmitParams; readonly settings: EngineSettings },
+  ): Promise<TurnContext> {
+    const { workspace } = session.file.metadata;
+    const outputDirectory = await resolveParent(store.outputDirectory(session.id));
+    return {
+      turnId: turn.turnId,
+      session,
+      provider: settings.provider,
+      tools: new Map(settings.tools.map((tool) => [tool.name, tool])),
+      toolSchemas: toToolSchemas(settings.tools),
+      workspace,
+      toolPath: session.file.metadata.path ?? options.toolPath,
+      outputDirectory,
+      maxSteps: params.overrides?.maxSteps ?? settings.maxSteps,
+      signal: turn.abort.signal,
+      settingsDirectory: options.settingsDirectory,
+      ...policyFor(options, {
+        workspace,
+        mode: permissionModeOf(params, settings.permissions.mode),
+        rules: settings.permissions.rules,
+        sessionRules: session.rules,
+        readableDirectories: [outputDirectory],
+      }),
+      keep: (name, text) => store.keep(session.id, name, text),
+      counters: {
+        steps: 0,
+        compactions: 0,
+        compactedAtStep: undefined,
+        promptTokens: 0,
+        completionTokens: 0,
+        toolCalls: 0,
+        deniedCalls: 0,
+        firstTokenMs: undefined,
+      },
+    };
+  }
+
+  function enqueue(session: Session, params: SubmitParams): { turnId: string; queued: number } {
+    const settings = options.settings();
+    const { file } = session;
+    const turnId = `turn_${createId()}`;
+    const turn: Turn = {
+      turnId,
+      clientId: params.clientId,
+      writerId: params.writerId,
+      content: params.content,
+      mode: params.mode,
+      idempotencyKey: params.idempotencyKey,
+      abort: new AbortController(),
+    };
+    const wanted = params.overrides?.model ?? models.ofSession(file);
+    const position = session.enqueue(turn, async () => {
+      const context = await turnContext(session, turn, { params, settings });
+      await runTurn(turn, context, {
+        connect: (signal) => models.connect(wanted, { provider: settings.provider, signal }),
+        systemMessage: () => openSystemMessage(context),
+        async userMessage() {
+          const { workspace } = context;
+          const message = await openUserMessage(params.content, {
+            workspace,
+            platform,
+            now: now(),
+          });
+          return { ...message, turnId };
+        },
+        messageSaved: () => events.noteMessageSaved(turnId),
+      });
+    });
+    if (file.title === "") file.title = titleFromPrompt(params.content);
+    return { turnId, queued: position - 1 };
+  }
+
+  /** A client that missed the end of its turn is waiting for a stop event (contracts/daemon-v3.md section 6.3). */
+  async function tellNothingCancelled({
+    sessionId,
+    ...who
+  }: CheckedParams<"turn.cancel">): Promise<void> {
+    if (!events.isDurable) return;
+    const { turnId, writerId } = who;
+    await sessions
+      .whileHeld(sessionId, (session) =>
+        session.emit("session.cancelled", {
+          cancelled: 0,
+          ...(turnId === undefined ? {} : { turnId }),
+          ...(writerId === undefined ? {} : { writerId }),
+        }),
+      )
+      // Another process has the session: its clients are not ours.
+      .catch(() => undefined);
+  }
+
+  return {
+    refuse(reason) {
+      refusal = reason;
+    },
+    async "turn.submit"(params) {
+      if (refusal !== undefined) throw refusal;
+      const { sessionId, idempotencyKey, lastSeenSeq } = params;
+      return sessions.whileHeld(sessionId, async (session) => {
+        // One that is gone is an error of the call, not of the turn.
+        await resolveWorkspace(session.file.metadata.workspace);
+        // From here on nothing is waited for: a key is taken once.
+        const known = idempotencyKey && events.turnWithKey(sessionId, idempotencyKey);
+        if (known) return { turnId: known, queued: session.turnCount().queued };
+        const seq = log.lastSeq(sessionId);
+        if (lastSeenSeq !== undefined && lastSeenSeq < seq) {
+          throw new OptaError(
+            "state-conflict",
+            `session ${sessionId} has gone on to event ${seq}; you have seen ${lastSeenSeq}`,
+          );
+        }
+        if (refusal !== undefined) throw refusal;
+        return enqueue(session, params);
+      });
+    },
+    async "turn.cancel"({ sessionId, turnId, writerId }) {
+      const session = sessions.find(sessionId);
+      if (session === undefined) {
+        if (store.stamp(sessionId) === undefined) throw noSession(sessionId);
+        await tellNothingCancelled({ sessionId, turnId, writerId });
+        return { ok: true, cancelled: 0, cancelledQueued: 0, cancelledActive: false };
+      }
+      const cancelled = session.cancel(
+        (turn) =>
+          (turnId !== undefined || writerId !== undefined) &&
+          (turnId === undefined || turn.turnId === turnId) &&
+          (writerId === undefined || turn.writerId === writerId),
+      );
+      const count = cancelled.cancelledQueued + (cancelled.cancelledActive ? 1 : 0);
+      if (count === 0) await tellNothingCancelled({ sessionId, turnId, writerId });
+      return { ok: true, cancelled: count, ...cancelled };
+    },
+  };
+}
+
+function noSession(sessionId: string): OptaError {
+  return new OptaError("not-found", `there is no session ${sessionId}`, "opta sessions list");
+}
+
+/** A turn's own mode first; plan and review turns are read-only whatever the configuration says. */
+function permissionModeOf(params: SubmitParams, configured: PermissionMode): PermissionMode {
+  const { permissionMode, dangerous, auto } = params.overrides ?? {};
+  if (permissionMode) return permissionMode;
+  const { mode } = params;
+  switch (mode) {
+    case "plan":
+    case "research":
+      return "plan";
+    case "review":
+      return "review";
+    case "chat":
+    case "do":
+      return dangerous ? "dangerous" : auto ? "auto" : configured;
+    default:
+      return assertNever(mode);
+  }
+}
