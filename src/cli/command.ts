@@ -57,6 +57,14 @@ export interface Positional {
   readonly variadic?: boolean;
 }
 
+/** Which client a command wants. */
+export interface ConnectChoice {
+  /** Default "either": the daemon's when one lives that would do the same, else one in this process. */
+  readonly mode?: "either" | "embedded" | "attach";
+  /** True: the daemon's settings do not matter, since it only tells what it has. */
+  readonly anySettings?: boolean;
+}
+
 /** Everything a command may use. Made anew for each run. */
 export interface CommandContext<F extends Flags = Flags> {
   readonly args: FlagValues<F>;
@@ -68,8 +76,10 @@ export interface CommandContext<F extends Flags = Flags> {
   readonly commands: CommandTable;
   /** Flags of the command line that override settings go in; loads config/ on first use. @throws OptaError config-invalid */
   loadConfig(flags?: ConfigFlags): Promise<LoadedConfig>;
-  /** A client for the configured server, made on first call and closed after the command. */
-  connect(flags?: ConfigFlags): Promise<Client>;
+  /** opta's own directory; nothing is read. */
+  loadDirectory(): string;
+  /** A client for the configured server, closed after the command. */
+  connect(flags?: ConfigFlags, options?: ConnectChoice): Promise<Client>;
 }
 
 export interface CommandDefinition<F extends Flags = Flags> {

@@ -1,13 +1,14 @@
 // What a command is given besides its arguments. Settings and the engine are loaded when a command first asks
 // for them, so that help, version and completions read no file and open no connection.
 import type { Client } from "../client/client.ts";
+import { configDirectory } from "../config/directory.ts";
 import type { Environment } from "../config/environment.ts";
 import type { CommandContext } from "./command.ts";
 import type { Io } from "./output/io.ts";
 
 export interface ContextParts extends Pick<
   CommandContext,
-  "io" | "environment" | "loadConfig" | "connect"
+  "io" | "environment" | "loadConfig" | "loadDirectory" | "connect"
 > {
   /** Closes the clients that were made. */
   close(): Promise<void>;
@@ -27,10 +28,20 @@ export function createContextParts(given: {
     io,
     environment,
     loadConfig,
-    async connect(flags) {
+    loadDirectory: () => configDirectory(environment),
+    async connect(flags, { mode = "either", anySettings = false } = {}) {
       const loaded = await loadConfig(flags);
-      const { connect } = await import("../client/connect.ts");
-      const client = await connect({ ...loaded, environment });
+      const [{ connect }, { settingsDigest }] = await Promise.all([
+        import("../client/connect.ts"),
+        import("../config/settings-digest.ts"),
+      ]);
+      const client = await connect({
+        ...loaded,
+        environment,
+        mode,
+        isSameWork: (token, digest) =>
+          anySettings || settingsDigest(loaded.config, environment, token) === digest,
+      });
       clients.push(client);
       return client;
     },

@@ -39,8 +39,17 @@ async function dispatch(
   const parsed = await parseArguments(path, leaf, rest);
   if (parsed.help) return print(parts, commandPage(path, leaf));
   const { args, rest: positionals } = parsed;
-  const { io, environment, loadConfig, connect } = parts;
-  return leaf.run({ args, rest: positionals, io, environment, commands, loadConfig, connect });
+  const { io, environment, loadConfig, loadDirectory, connect } = parts;
+  return leaf.run({
+    args,
+    rest: positionals,
+    io,
+    environment,
+    commands,
+    loadConfig,
+    loadDirectory,
+    connect,
+  });
 }
 
 function print(parts: ContextParts, text: string): number {

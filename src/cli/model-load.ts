@@ -6,7 +6,7 @@ import type { Client } from "../client/client.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { LoadResult } from "../protocol/model.ts";
 import { onInterrupt } from "./interrupt.ts";
-import { findModel } from "./model-name.ts";
+import { findModel } from "../protocol/find-model.ts";
 import type { Io } from "./output/io.ts";
 import { createStatusLine, formatTransfer, withProgress } from "./output/progress.ts";
 import { formatBytes } from "./output/quantity.ts";

@@ -19,7 +19,8 @@ const previewLines = 60;
 const typedAheadMs = 30;
 
 export interface PermissionPrompt {
-  ask(request: Request): Promise<Answer>;
+  /** Undefined once `signal` takes the question back. */
+  ask(request: Request, signal: AbortSignal): Promise<Answer | undefined>;
 }
 
 /** @param input where the person types: the terminal, whatever stdin is */
@@ -30,10 +31,11 @@ export function createPermissionPrompt(
   const lines = createLineReader(input);
   const style = io.style(2);
 
-  async function askQuestion(question: string): Promise<Answer> {
+  async function askQuestion(question: string, signal: AbortSignal): Promise<Answer | undefined> {
     const shown = question.split("\n").map(showLine).join("\n");
     io.stderr.write(`\n${style.bold("opta asks:")} ${shown}\n${style.dim("answer:")} `);
-    const answer = (await lines.next())?.trim();
+    const answer = (await lines.next(signal))?.trim();
+    if (signal.aborted) return undefined;
     if (answer) return { decision: "allow", answer };
     return {
       decision: "deny",
@@ -42,16 +44,17 @@ export function createPermissionPrompt(
   }
 
   return {
-    async ask(request) {
+    async ask(request, signal) {
       await lines.discardTypedAhead();
-      if (request.question !== undefined) return askQuestion(request.question);
+      if (request.question !== undefined) return askQuestion(request.question, signal);
       const diff = (request.preview ?? "").trimEnd().split("\n");
       const clipped = diff.length > previewLines;
       io.stderr.write(describe(request, { diff, io }));
       const choices = `[y]es  [n]o  [a]lways in this session${clipped ? "  [v]iew all" : ""}`;
       for (;;) {
         io.stderr.write(`${style.bold("Allow?")} ${choices}, then Enter: `);
-        const line = await lines.next();
+        const line = await lines.next(signal);
+        if (signal.aborted) return undefined;
         if (line === undefined)
           return { decision: "deny", reason: "the terminal was closed", unattended: true };
         switch (line.trim().toLowerCase()) {
@@ -141,10 +144,15 @@ function createLineReader(input: () => AsyncIterable<Uint8Array>) {
       await Bun.sleep(typedAheadMs);
       waiting.length = 0;
     },
-    /** Undefined at the end of input. */
-    async next(): Promise<string | undefined> {
-      while (waiting.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
-      return waiting.shift();
+    /** Undefined at the end of input, and when `signal` ends the wait. */
+    async next(signal: AbortSignal): Promise<string | undefined> {
+      const stop = () => wake?.();
+      signal.addEventListener("abort", stop, { once: true });
+      while (waiting.length === 0 && !ended && !signal.aborted) {
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+      signal.removeEventListener("abort", stop);
+      return signal.aborted ? undefined : waiting.shift();
     },
   };
 }

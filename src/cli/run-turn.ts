@@ -33,11 +33,11 @@ const decidedBy = "opta do";
 /** Runs the turn to its end. Errors of the turn are printed here; those of the call are thrown (OptaError). */
 export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
   const { client, submit } = options;
-  const { sessionId } = submit;
+  const { sessionId, writerId } = submit;
   const following = new AbortController();
   const events = client.events(sessionId, { afterSeq: options.afterSeq, signal: following.signal });
   const cancel = () => {
-    client.call("turn.cancel", { sessionId }).catch(() => undefined); // a session that just closed is cancelled
+    client.call("turn.cancel", { sessionId, writerId }).catch(() => undefined); // a session that just closed is cancelled
   };
   const stopListening = onInterrupt(cancel);
   const questions = createQuestions(options);
@@ -47,9 +47,12 @@ export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
     let end: TurnEnd = { exitCode: exitCodes.error.exit, stats: undefined };
     let ended = false;
     for await (const event of events) {
+      // In a daemon others may work in the same session: their turns are theirs to show.
+      if ("turnId" in event.payload && (event.payload.turnId ?? turnId) !== turnId) continue;
       tellCloud(event);
       showUntilClosed(options.surface, event, cancel);
       if (event.event === "permission.request") questions.answer(event.payload);
+      if (event.event === "permission.resolved") questions.noteDecided(event.payload);
       if (event.event === "tool.result") questions.noteDenied(event.payload);
       const ends = event.event === "turn.done" || event.event === "turn.error";
       if (ends && event.payload.turnId === turnId) {
@@ -122,8 +125,17 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
   const remedies = new Set<string>();
   let asking: Promise<void> = Promise.resolve();
 
+  /** Requests that wait for this person's answer -> how to take the question back. */
+  const open = new Map<string, AbortController>();
+
   async function decide(request: EventPayload<"permission.request">): Promise<void> {
-    const answer = prompt ? await prompt.ask(request) : unattendedAnswer(request.reason);
+    const withdrawal = new AbortController();
+    open.set(request.requestId, withdrawal);
+    const answer = prompt
+      ? await prompt.ask(request, withdrawal.signal)
+      : unattendedAnswer(request.reason);
+    open.delete(request.requestId);
+    if (answer === undefined) return;
     if (answer.unattended && request.remedy !== undefined) remedies.add(request.remedy);
     await client.call("permission.resolve", {
       sessionId: submit.sessionId,
@@ -141,6 +153,15 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
           io.stderr.write(`opta: ${toOptaError(thrown).message}\n`);
         }),
       );
+    },
+    /** Somebody else was faster, or nobody in time: the question on the terminal is over. */
+    noteDecided({ requestId, decision, ...by }: EventPayload<"permission.resolved">): void {
+      const withdrawal = open.get(requestId);
+      if (withdrawal === undefined) return;
+      const why = by.reason === undefined ? "" : ` (${by.reason})`;
+      const said = decision === "allow" ? "allowed" : "denied";
+      withdrawal.abort();
+      io.stderr.write(`\nopta: ${said} by ${stripTerminalText(by.decidedBy + why)}\n`);
     },
     noteDenied(result: EventPayload<"tool.result">): void {
       if (result.outcome !== "denied") return;

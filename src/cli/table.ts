@@ -15,6 +15,10 @@ export const commandTable: CommandTable = {
     summary: "show the model server that opta would use",
     load: async () => (await import("./commands/status.ts")).command,
   },
+  doctor: {
+    summary: "check settings, disk, model server and programs",
+    load: async () => (await import("./commands/doctor.ts")).command,
+  },
   models: {
     summary: "list, load, unload, choose and name models",
     load: async () => (await import("./commands/models.ts")).command,
@@ -26,6 +30,10 @@ export const commandTable: CommandTable = {
   sessions: {
     summary: "list, show, search, export and delete saved sessions",
     load: async () => (await import("./commands/sessions.ts")).command,
+  },
+  daemon: {
+    summary: "serve many clients from one process: start, stop, status, logs, events",
+    load: async () => (await import("./commands/daemon.ts")).command,
   },
   config: {
     summary: "read and change settings",

@@ -1,6 +1,7 @@
 // What a turn looks like from outside: the answer on stdout as it comes, or with `-f json` every event as a
 // line; what opta is doing on stderr, and only when somebody watches. A surface is fed events and asks
 // nothing of the engine.
+import { escapeForTerminal } from "../base/terminal-json.ts";
 import {
   createTerminalTextStripper,
   showControls,
@@ -9,7 +10,6 @@ import {
 import type { OptaEvent } from "../protocol/event.ts";
 import { toldPhases } from "../protocol/progress.ts";
 import type { Io } from "./output/io.ts";
-import { escapeForTerminal } from "./output/json.ts";
 import { formatCount } from "./output/quantity.ts";
 import { createStatusLine } from "./output/progress.ts";
 

@@ -7,6 +7,7 @@ import { runCommandLine } from "../../src/cli/dispatch.ts";
 import type { Io } from "../../src/cli/output/io.ts";
 import { createStyle } from "../../src/cli/output/style.ts";
 import { commandTable } from "../../src/cli/table.ts";
+import { configDirectory } from "../../src/config/directory.ts";
 import { createEnvironment } from "../../src/config/environment.ts";
 import { type ConfigFlags, loadConfig } from "../../src/config/load.ts";
 import type { OperationName } from "../../src/protocol/operations.ts";
@@ -81,6 +82,7 @@ export async function runWords(
     io,
     environment,
     loadConfig: (flags) => loadConfig({ environment, flags }),
+    loadDirectory: () => configDirectory(environment),
     async connect(flags = {}) {
       connections.push(flags);
       if (options.client === undefined) throw new Error("this command must not connect");

@@ -13,7 +13,8 @@ import {
 } from "../../config/edit.ts";
 import type { Environment } from "../../config/environment.ts";
 import { findConfigKey } from "../../config/keys.ts";
-import { configDirectory, overridingVariable } from "../../config/load.ts";
+import { configDirectory } from "../../config/directory.ts";
+import { overridingVariable } from "../../config/load.ts";
 import { OptaError } from "../../protocol/error.ts";
 import { type CommandGroup, defineCommand, type Positional } from "../command.ts";
 import type { Io } from "../output/io.ts";

@@ -29,10 +29,7 @@ export const command = defineCommand({
     "opta context --json | jq .left",
   ],
   async run({ args, io, connect }) {
-    const client = await connect({
-      ...(args.device === undefined ? {} : deviceSettings(args.device)),
-      "model.default": args.model,
-    });
+    const client = await connect(args.device === undefined ? {} : deviceSettings(args.device));
     const report = await client.call("session.context", {
       workspace: workspacePath(undefined),
       ...(args.session === undefined ? {} : { sessionId: args.session }),

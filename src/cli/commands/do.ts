@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
+import { createId } from "../../base/ids.ts";
 import type { Client } from "../../client/client.ts";
 import { OptaError } from "../../protocol/error.ts";
 import { messageText, type Message } from "../../protocol/message.ts";
@@ -42,6 +43,8 @@ const flags = {
   resume: { type: "string", valueHint: "ID", description: "go on with that session" },
   continue: { type: "boolean", description: "go on with this directory's last session" },
   cwd: { type: "string", valueHint: "DIR", description: "work there (default: here)" },
+  embedded: { type: "boolean", description: "work in this process, also when a daemon runs" },
+  attach: { type: "boolean", description: "work in the daemon, or not at all" },
   "max-steps": {
     type: "integer",
     valueHint: "N",
@@ -58,7 +61,8 @@ export const command = defineCommand({
   summary: "work on a task in this directory, then exit",
   args: flags,
   notes:
-    "Without a task, --continue and --resume go on where an answer was cut at its limit or interrupted.",
+    "Without a task, --continue and --resume go on where an answer was cut at its limit or interrupted. " +
+    "A running daemon does the work when its settings are those of this command; the output is the same.",
   positionals: [{ name: "task", description: "what to do; - reads it from stdin", variadic: true }],
   examples: [
     'opta do "why does the login test fail?"',
@@ -80,10 +84,7 @@ export const command = defineCommand({
     }
     if (args.output !== undefined) checkOutput(args.output);
     const permissionMode = chosenMode(context);
-    const client = await context.connect({
-      ...serverSettings(args),
-      "model.default": args.model,
-    });
+    const client = await context.connect(serverSettings(args), { mode: connectMode(context) });
     const { sessionId, afterSeq } = await openSession(client, context);
     const content = task.task ?? (await goOn(client, sessionId));
     const surface =
@@ -96,7 +97,7 @@ export const command = defineCommand({
       submit: {
         sessionId,
         clientId: "opta-do",
-        writerId: "opta-do",
+        writerId: `opta-do-${createId()}`,
         content,
         mode: "do",
         overrides: {
@@ -129,9 +130,17 @@ function chosenMode({ args }: Context): PermissionMode | undefined {
   return chosen[0];
 }
 
+/** @throws OptaError usage when both are given */
+function connectMode({ args }: Context): "either" | "embedded" | "attach" {
+  if (args.embedded && args.attach) {
+    throw new OptaError("usage", "choose one of --embedded and --attach", "opta help do");
+  }
+  return args.embedded ? "embedded" : args.attach ? "attach" : "either";
+}
+
 async function openSession(
   client: Client,
-  { args }: Context,
+  { args, environment }: Context,
 ): Promise<{ sessionId: string; afterSeq: number }> {
   if (args.resume !== undefined && args.continue) {
     throw new OptaError("usage", "choose one of --resume and --continue", "opta help do");
@@ -140,12 +149,16 @@ async function openSession(
   const resumed = args.resume ?? (args.continue ? await lastSession(client, workspace) : undefined);
   if (resumed === undefined) {
     const created = await client.call("session.create", {
-      metadata: { workspace },
+      metadata: { workspace, path: environment.toolPath },
       ...(args.model === undefined ? {} : { model: args.model }),
     });
     return { sessionId: created.sessionId, afterSeq: 0 };
   }
-  await client.call("session.resume", { sessionId: resumed });
+  await client.call("session.resume", {
+    sessionId: resumed,
+    metadata: { path: environment.toolPath },
+    ...(args.model === undefined ? {} : { model: args.model }),
+  });
   const { seq } = await client.call("session.get", { sessionId: resumed });
   return { sessionId: resumed, afterSeq: seq };
 }

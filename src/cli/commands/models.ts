@@ -10,7 +10,8 @@ import {
 } from "../command.ts";
 import { deviceSettings } from "../device.ts";
 import { loadToEnd } from "../model-load.ts";
-import { findModel, noSuchModel } from "../model-name.ts";
+import { findModel } from "../../protocol/find-model.ts";
+import { noSuchModel } from "../model-name.ts";
 import type { Io } from "../output/io.ts";
 import { toJsonText } from "../output/json.ts";
 import { formatBytes, formatCount, formatSeconds } from "../output/quantity.ts";

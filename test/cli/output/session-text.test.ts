@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { sessionToMarkdown, sessionToText } from "../../../src/cli/output/session-text.ts";
+import { sessionToText } from "../../../src/cli/output/session-text.ts";
 import { createStyle } from "../../../src/cli/output/style.ts";
 import type { Message } from "../../../src/protocol/message.ts";
 import type { SessionFile } from "../../../src/protocol/session.ts";
@@ -65,47 +65,5 @@ you
     const text = sessionToText(sessionOf([{ role: "tool", content }]), createStyle(false));
     expect(text).toContain("  line 11\n  … 28 more lines\n");
     expect(text).not.toContain("line 12");
-  });
-});
-
-describe("as Markdown", () => {
-  test("is whole, with fences that no content can close", () => {
-    expect(sessionToMarkdown(sessionOf(messages))).toBe(`# why does it
-
-- Session: \`abc\`
-- Workspace: \`/w\`
-- Created: \`2026-01-01\`
-- Updated: \`2026-01-02\`
-
-## You
-
-why does it
-fail?
-
-## opta
-
-### Call of \`read_file\`
-
-\`\`\`json
-{"path":"a.ts"}
-\`\`\`
-
-### Result of \`read_file\`
-
-\`\`\`\`
-\`\`\`
-let a
-\`\`\`
-\`\`\`\`
-
-## opta
-
-A typo.
-
-## You
-
-and this?
-[image]
-`);
   });
 });

@@ -1,0 +1,52 @@
+// `opta daemon install` and `uninstall`: whether the daemon runs from login on.
+import { stripTerminalText } from "../../base/terminal-text.ts";
+import { stopDaemonProcess } from "../../client/daemon-process.ts";
+import { defineCommand } from "../command.ts";
+import type { Io } from "../output/io.ts";
+
+export const install = defineCommand({
+  name: "install",
+  summary: "run the daemon from login on (launchd, systemd)",
+  examples: ["opta daemon install"],
+  notes: "PATH is kept as it is now: run it again after your shell's PATH has changed.",
+  async run({ io, environment, loadDirectory }) {
+    const [{ installLaunchAgent }, { runServiceCommand }] = await loadLaunch();
+    const { platform } = process;
+    // The service manager's daemon takes the place of one that was started by hand.
+    const stopped = await stopDaemonProcess(loadDirectory());
+    if (stopped !== "not running") io.stderr.write("the running daemon was stopped first\n");
+    const executable = process.execPath;
+    const options = { platform, environment, run: runServiceCommand, executable };
+    return report(await installLaunchAgent(options), io);
+  },
+});
+
+export const uninstall = defineCommand({
+  name: "uninstall",
+  summary: "no longer run the daemon from login on",
+  examples: ["opta daemon uninstall"],
+  async run({ io, environment }) {
+    const [{ uninstallLaunchAgent }, { runServiceCommand }] = await loadLaunch();
+    const { platform } = process;
+    return report(
+      await uninstallLaunchAgent({ platform, environment, run: runServiceCommand }),
+      io,
+    );
+  },
+});
+
+function loadLaunch() {
+  return Promise.all([
+    import("../../daemon/launch-agent.ts"),
+    import("../../daemon/launch-command.ts"),
+  ]);
+}
+
+function report(
+  { state, message, next }: { state: string; message: string; next: string | undefined },
+  io: Io,
+): number {
+  io.stdout.write(`${stripTerminalText(message)}\n`);
+  if (next !== undefined) io.stderr.write(`  ${stripTerminalText(next)}\n`);
+  return state === "file-only" ? 1 : 0;
+}

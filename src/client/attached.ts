@@ -1,0 +1,215 @@
+// The attached client: the daemon's HTTP and WebSocket behind the same contract as the embedded engine. Runs in a
+// browser as well: how a request and a socket are made is given to it (daemon-transport.ts here, a ticket there).
+import { createAsyncQueue } from "../base/async-queue.ts";
+import { isErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
+import type { OptaEvent } from "../protocol/event.ts";
+import { fromLmxErrorCode, fromLmxWire } from "../protocol/lmx-wire.ts";
+import {
+  type OperationName,
+  type OperationParams,
+  type OperationResult,
+  operations,
+} from "../protocol/operations.ts";
+import { toQuery } from "../protocol/query.ts";
+import type { Client } from "./client.ts";
+
+export interface DaemonRequest {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly body?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How the daemon is reached. Looks anew where it is when that may have changed. */
+export interface DaemonTransport {
+  /** @throws OptaError daemon-unreachable */
+  request(request: DaemonRequest): Promise<Response>;
+  /** @param path with its query @throws OptaError daemon-unreachable */
+  openSocket(path: string): Promise<WebSocket>;
+}
+
+/** Waits between attempts to come back: at once first, since a daemon restarts in tens of milliseconds. */
+const retryMs = [20, 50, 100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000];
+
+export function createAttachedClient(transport: DaemonTransport): Client {
+  const closing = new AbortController();
+
+  async function call<N extends OperationName>(
+    operation: N,
+    params: OperationParams<N>,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<OperationResult<N>> {
+    const checked = operations[operation].params.safeParse(params);
+    if (!checked.success) {
+      const [issue] = checked.error.issues;
+      throw new OptaError(
+        "usage",
+        `${issue?.path.join(".") || operation}: ${issue?.message ?? "invalid parameters"}`,
+        issue?.path.includes("sessionId") ? "opta sessions list" : undefined,
+      );
+    }
+    const request = toRequest(operation, params as Readonly<Record<string, unknown>>);
+    const response = await transport.request({ ...request, signal: options?.signal });
+    const body = await readBody(response);
+    const isForwarded = "forwarded" in operations[operation];
+    if (isForwarded) return { status: response.status, body } as OperationResult<N>;
+    if (!response.ok) throw toError(operation, body, response.status);
+    if (operation.startsWith("lmx.")) return fromLmxWire(operation, body);
+    return operations[operation].result.parse(body) as OperationResult<N>;
+  }
+
+  return {
+    call,
+    events(sessionId, { afterSeq, signal }) {
+      const queue = createAsyncQueue<OptaEvent>();
+      const either = AbortSignal.any([signal, closing.signal]);
+      // Begun at the call, not when the first event is asked for: nothing that happens from here on is missed.
+      const following = follow(transport, { sessionId, afterSeq, signal: either }, queue.push);
+      const failed = following.then(
+        () => undefined,
+        (thrown: unknown) => toOptaError(thrown),
+      );
+      void failed.then(() => queue.end());
+      return untilFailure(queue, failed);
+    },
+    async close() {
+      closing.abort();
+    },
+  };
+}
+
+/** What came, then the error that ended it, if one did. */
+async function* untilFailure(
+  events: AsyncIterable<OptaEvent>,
+  failed: Promise<OptaError | undefined>,
+): AsyncGenerator<OptaEvent> {
+  yield* events;
+  const error = await failed;
+  if (error !== undefined) throw error;
+}
+
+function toRequest(
+  operation: OperationName,
+  params: Readonly<Record<string, unknown>>,
+): DaemonRequest {
+  const { method, path } = operations[operation];
+  const rest = { ...params };
+  const filled = path.replace(/:(\w+)/g, (_, name: string) => {
+    const value = String(rest[name]);
+    delete rest[name];
+    return encodeURIComponent(value);
+  });
+  if (method === "POST") return { method, path: filled, body: JSON.stringify(rest) };
+  return { method, path: filled + toQuery(rest) };
+}
+
+async function readBody(response: Response): Promise<unknown> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new OptaError(
+      "daemon-unreachable",
+      `the daemon answered with something that is not JSON (HTTP ${response.status})`,
+      "opta daemon restart",
+    );
+  }
+}
+
+function toError(operation: OperationName, body: unknown, status: number): OptaError {
+  const { error, code, hint } = (body ?? {}) as {
+    readonly error?: string;
+    readonly code?: string;
+    readonly hint?: string;
+  };
+  const message = error ?? `the daemon answered HTTP ${status} to ${operation}`;
+  if (status === 401) {
+    return new OptaError("unauthorized", "the daemon refused our token", "opta daemon restart");
+  }
+  const own = fromLmxErrorCode(code ?? "");
+  return new OptaError(isErrorCode(own) ? own : "internal", message, hint);
+}
+
+interface Following {
+  readonly sessionId: string;
+  readonly afterSeq: number;
+  readonly signal: AbortSignal;
+}
+
+/** Follows the session over as many sockets as it takes; each begins where the one before ended. */
+async function follow(
+  transport: DaemonTransport,
+  { sessionId, afterSeq, signal }: Following,
+  tell: (event: OptaEvent) => void,
+): Promise<void> {
+  let cursor = afterSeq;
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      const query = toQuery({ sessionId, afterSeq: cursor, dialect: "opta" });
+      await readSocket(await transport.openSocket(`/v3/ws${query}`), signal, (event) => {
+        cursor = event.seq;
+        failures = 0;
+        tell(event);
+      });
+    } catch (thrown) {
+      const error = toOptaError(thrown);
+      if (error.code !== "daemon-unreachable" || failures >= retryMs.length) throw error;
+    }
+    if (signal.aborted) return;
+    if (failures >= retryMs.length) throw daemonLost();
+    await pause(retryMs[failures] ?? 0, signal);
+    failures += 1;
+  }
+}
+
+function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, delayMs);
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}
+
+export function daemonLost(): OptaError {
+  return new OptaError(
+    "daemon-unreachable",
+    "the daemon went away",
+    "opta daemon start   (its sessions and events are kept)",
+  );
+}
+
+/** Until the socket or the signal ends it. @throws OptaError before-retention | ahead-of-head */
+function readSocket(
+  socket: WebSocket,
+  signal: AbortSignal,
+  tell: (event: OptaEvent) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = () => socket.close();
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
+    socket.addEventListener("message", ({ data }) => {
+      const frame = JSON.parse(String(data)) as OptaEvent | { error: string; code?: string };
+      if ("seq" in frame) {
+        tell(frame);
+        return;
+      }
+      // Frames without a seq are no events: a heartbeat, or why the cursor cannot be followed.
+      if (!("error" in frame)) return;
+      const { error, code, hint } = frame as { error: string; code?: string; hint?: string };
+      reject(new OptaError(isErrorCode(code ?? "") ? (code as never) : "internal", error, hint));
+    });
+    socket.addEventListener("close", () => {
+      signal.removeEventListener("abort", leave);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,53 @@
+// Finding the daemon of a directory: state.json says where, the lock says that its writer lives, its own answer that
+// it is the one and speaks our contract (promises D2). Shared by whoever attaches and by the daemon commands.
+import {
+  daemonPaths,
+  type DaemonState,
+  isDaemonAlive,
+  readDaemonState,
+} from "../store/daemon-state.ts";
+
+export interface DaemonHealth {
+  readonly daemonId: string;
+  readonly version: string;
+  readonly pid: number;
+  /** Digest of the settings it works by. */
+  readonly settings: string;
+  readonly runtime: {
+    readonly sessionCount: number;
+    readonly activeTurnCount: number;
+    readonly queuedTurnCount: number;
+    readonly subscriberCount: number;
+  };
+}
+
+/** A daemon on this machine that takes longer is in trouble; a client goes on without it. */
+const healthLimitMs = 100;
+
+/** The address of a living daemon; undefined when there is none. Asks nobody. @param root opta's own directory */
+export function findDaemon(root: string): DaemonState | undefined {
+  const paths = daemonPaths(root);
+  const state = readDaemonState(paths);
+  return state !== undefined && isDaemonAlive(paths) ? state : undefined;
+}
+
+/** What the daemon says of itself; undefined when it is not the one of `state`, or another contract's, or silent. */
+export async function askDaemon(
+  state: DaemonState,
+  { limitMs = healthLimitMs }: { readonly limitMs?: number } = {},
+): Promise<DaemonHealth | undefined> {
+  try {
+    const response = await fetch(`http://${state.host}:${state.port}/v3/health`, {
+      headers: { authorization: `Bearer ${state.token}` },
+      signal: AbortSignal.timeout(limitMs),
+      redirect: "error",
+      proxy: "",
+    });
+    const health = (await response.json()) as DaemonHealth & { contract?: unknown };
+    const { name, version } = (health.contract ?? {}) as { name?: unknown; version?: unknown };
+    const isOurs = name === "opta-daemon-v3" && version === 1;
+    return response.ok && isOurs && health.daemonId === state.daemonId ? health : undefined;
+  } catch {
+    return undefined; // not there, not in time, or not a daemon: all the same to who asks
+  }
+}

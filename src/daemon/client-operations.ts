@@ -1,0 +1,155 @@
+// The operations that existing clients ask for by name, behind `GET /v3/operations` and
+// `POST /v3/operations/:id` (contracts/daemon-v3.md sections 0.8, 2 and 5): the table, and what HTTP answers.
+// Knows no HTTP server: it gives a status and a body.
+import type { z } from "zod";
+import { type ErrorCode, errorCodes, type OptaError, toOptaError } from "../protocol/error.ts";
+import { accountOperations } from "./client-operations/accounts.ts";
+import type {
+  ClientOperation,
+  ClientOperationContext,
+  OperationSafety,
+} from "./client-operations/client-operation.ts";
+import { configOperations } from "./client-operations/config.ts";
+import { daemonOperations } from "./client-operations/daemon.ts";
+import { mcpOperations } from "./client-operations/mcp.ts";
+import { modelAliasOperations } from "./client-operations/model-aliases.ts";
+import { modelOperations } from "./client-operations/models.ts";
+import { sessionOperations } from "./client-operations/sessions.ts";
+
+export type { ClientOperationContext } from "./client-operations/client-operation.ts";
+
+export interface ClientOperationAnswer {
+  /** HTTP. */
+  readonly status: number;
+  /** The JSON document. */
+  readonly body: object;
+}
+
+const clientOperations: readonly ClientOperation[] = [
+  ...sessionOperations,
+  ...daemonOperations,
+  ...modelOperations,
+  ...modelAliasOperations,
+  ...mcpOperations,
+  ...configOperations,
+  ...accountOperations,
+];
+
+/** For `GET /v3/operations`. These four keys and no other: clients check them strictly. */
+export function listClientOperations(): readonly {
+  readonly id: string;
+  readonly title: string;
+  readonly description: string;
+  readonly safety: OperationSafety;
+}[] {
+  return clientOperations.map(({ id, title, description, safety }) => ({
+    id,
+    title,
+    description,
+    safety,
+  }));
+}
+
+/**
+ * For `POST /v3/operations/:id`. Never throws: whatever goes wrong is an answer.
+ * @param body the parsed JSON body: {input, confirmDangerous}, the bare input, or undefined
+ */
+export async function runClientOperation(
+  id: string,
+  body: unknown,
+  context: ClientOperationContext,
+): Promise<ClientOperationAnswer> {
+  const operation = clientOperations.find((candidate) => candidate.id === id);
+  if (operation !== undefined) return answerClientOperation(operation, body, context);
+  const error = { code: "not_found", message: `there is no operation ${id}` };
+  return { status: 404, body: { ok: false, id, error } };
+}
+
+/** One operation's answer, by the same rules. */
+export async function answerClientOperation(
+  operation: ClientOperation,
+  body: unknown,
+  context: ClientOperationContext,
+): Promise<ClientOperationAnswer> {
+  const { id, safety } = operation;
+  const { input, confirmDangerous } = unwrap(body);
+  if (safety === "dangerous" && !confirmDangerous) {
+    const message = `${id} needs "confirmDangerous": true`;
+    const error = { code: "dangerous_confirmation_required", message };
+    return { status: 403, body: { ok: false, id, safety, error } };
+  }
+  const parsed = operation.input.safeParse(input);
+  if (!parsed.success) return invalidInput(parsed.error.issues);
+  try {
+    const result = await operation.run(parsed.data, context);
+    return { status: 200, body: { ok: true, id, safety, result } };
+  } catch (thrown) {
+    return failure(operation, toOptaError(thrown));
+  }
+}
+
+/** Some clients send the input bare; no input has a key `input` of its own. */
+function unwrap(body: unknown): { readonly input: unknown; readonly confirmDangerous: boolean } {
+  if (typeof body !== "object" || body === null) {
+    return { input: body ?? {}, confirmDangerous: false };
+  }
+  const wrapper: { readonly input?: unknown; readonly confirmDangerous?: unknown } = body;
+  const isWrapped = Object.hasOwn(body, "input");
+  return {
+    input: isWrapped ? (wrapper.input ?? {}) : body,
+    confirmDangerous: wrapper.confirmDangerous === true,
+  };
+}
+
+function invalidInput(issues: readonly z.core.$ZodIssue[]): ClientOperationAnswer {
+  const [first] = issues;
+  const path = first?.path.join(".") ?? "";
+  const message = first?.message ?? "invalid input";
+  return {
+    status: 400,
+    body: { error: path === "" ? message : `${path}: ${message}`, details: issues },
+  };
+}
+
+/** The contract's names of what can go wrong; every other failure is ours: 500. */
+const codeNames: Readonly<Record<number, string>> = {
+  403: "permission_denied",
+  404: "not_found",
+  409: "conflict",
+  500: "execution_failed",
+  503: "upstream_unavailable",
+};
+
+function failure({ id, safety }: ClientOperation, error: OptaError): ClientOperationAnswer {
+  const { code, hint } = error;
+  const status = statusFor(code);
+  const message = messageFor(error);
+  if (status === 400) {
+    const issue = { code: "custom", path: [], message: hint ?? message };
+    return { status, body: { error: message, details: [issue] } };
+  }
+  const details = { code, ...(hint === undefined ? {} : { hint }) };
+  const shown = { code: codeNames[status], message, details };
+  return { status, body: { ok: false, id, safety, error: shown } };
+}
+
+function statusFor(code: ErrorCode): number {
+  switch (code) {
+    case "lmx-connection-refused":
+    case "no-model-loaded":
+    case "daemon-unreachable":
+      return 503;
+    default: {
+      const { httpStatus } = errorCodes[code];
+      return [400, 403, 404, 409].includes(httpStatus) ? httpStatus : 500;
+    }
+  }
+}
+
+/**
+ * An existing client takes "401", "403" or "unauthorized" anywhere in a failure for a refusal of its own token
+ * (contracts/daemon-v3.md section 2): what the model server said of our key must not get there.
+ */
+function messageFor({ code, message }: OptaError): string {
+  return code === "auth-failed" ? "the model server refused opta's key" : message;
+}

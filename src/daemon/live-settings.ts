@@ -1,0 +1,45 @@
+// The settings as they are now: config.json is looked at (one stat) whenever somebody asks, and read again when it
+// changed. A file that became invalid changes nothing; the log says what is wrong with it.
+import { statSync } from "node:fs";
+import type { Config } from "../config/schema.ts";
+import type { LoadedConfig } from "../config/load.ts";
+import { toOptaError } from "../protocol/error.ts";
+import type { LogFile } from "./log-file.ts";
+
+export interface LiveSettings {
+  /** The same object while nothing changed. */
+  config(): Config;
+  /** Reads the file again when it changed. To be called before an operation is done. */
+  refresh(): Promise<void>;
+}
+
+export function createLiveSettings(options: {
+  readonly loaded: LoadedConfig;
+  readonly load: () => Promise<LoadedConfig>;
+  readonly log: LogFile;
+}): LiveSettings {
+  let { config } = options.loaded;
+  const { path } = options.loaded;
+  let stamp = stampOf(path);
+  return {
+    config: () => config,
+    async refresh() {
+      const found = stampOf(path);
+      if (found === stamp) return;
+      stamp = found;
+      try {
+        const next = (await options.load()).config;
+        if (!Bun.deepEquals(next, config)) config = next;
+        options.log.info("settings changed");
+      } catch (thrown) {
+        const { message } = toOptaError(thrown);
+        options.log.warn("the settings cannot be read; the last good ones hold", { message });
+      }
+    },
+  };
+}
+
+function stampOf(path: string): string {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats === undefined ? "" : `${stats.mtimeNs}-${stats.size}-${stats.ino}`;
+}

@@ -1,0 +1,203 @@
+// The daemon's own routes: health, metrics, tickets, events, client operations, the API's description.
+import { version } from "../base/version.ts";
+import { isDialect, type Dialect } from "../protocol/dialect.ts";
+import { OptaError } from "../protocol/error.ts";
+import { sessionIdSchema } from "../protocol/session.ts";
+import { settingsDigest } from "../config/settings-digest.ts";
+import { describeApi } from "../protocol/openapi.ts";
+import { listClientOperations, runClientOperation } from "./client-operations.ts";
+import type { ClientOperationContext } from "./client-operations.ts";
+import type { DaemonParts } from "./daemon-parts.ts";
+import { eventsDocument, eventsStream, healthStream } from "./event-answers.ts";
+import { errorAnswer, jsonAnswer, readJsonObject } from "./http.ts";
+import { installedAs } from "./installed-as.ts";
+import { readLogTail } from "./log-file.ts";
+import type { Route, RouteRequest } from "./routes.ts";
+
+/** What a client must find to speak with a daemon at all. */
+export const daemonContract = { name: "opta-daemon-v3", version: 1 } as const;
+
+export const ownRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/v3/health",
+    async answer(_request, parts) {
+      await parts.settings.refresh();
+      return jsonAnswer(health(parts));
+    },
+  },
+  {
+    method: "GET",
+    path: "/v3/health/stream",
+    answer: ({ request }, parts) =>
+      healthStream(() => health(parts), AbortSignal.any([request.signal, parts.stopping])),
+  },
+  {
+    method: "GET",
+    path: "/v3/metrics",
+    answer: (_request, parts) =>
+      jsonAnswer({
+        daemonId: parts.daemonId,
+        runtime: runtime(parts),
+        ts: new Date().toISOString(),
+      }),
+  },
+  {
+    method: "POST",
+    path: "/v3/ws-ticket",
+    answer: (_request, { access }) => jsonAnswer(access.issueTicket(), { status: 201 }),
+  },
+  {
+    method: "POST",
+    path: "/v3/daemon/stop",
+    answer(_request, { stop }) {
+      // The answer leaves first.
+      setTimeout(stop, 0);
+      return jsonAnswer({ stopping: true }, { status: 202 });
+    },
+  },
+  {
+    method: "GET",
+    path: "/v3/sessions/:id/events",
+    answer({ url, params }, parts) {
+      const sessionId = checkedSessionId(params["id"]);
+      const afterSeq = afterSeqOf(url);
+      if (afterSeq === undefined) return jsonAnswer({ error: "Invalid query" }, { status: 400 });
+      const place = { sessionId, afterSeq, dialect: dialectOf(url, parts) };
+      return eventsDocument(parts.engine.stream, place);
+    },
+  },
+  {
+    method: "GET",
+    path: "/v3/sse/events",
+    answer({ request, url }, parts) {
+      const given = url.searchParams.get("sessionId");
+      if (given === null) {
+        return jsonAnswer({ error: "Missing sessionId query param" }, { status: 400 });
+      }
+      const sessionId = checkedSessionId(given);
+      const afterSeq = afterSeqOf(url);
+      if (afterSeq === undefined) return jsonAnswer({ error: "Invalid query" }, { status: 400 });
+      const place = { sessionId, afterSeq, dialect: dialectOf(url, parts) };
+      const signal = AbortSignal.any([request.signal, parts.stopping]);
+      return eventsStream(parts.followers, place, signal);
+    },
+  },
+  {
+    method: "GET",
+    path: "/v3/operations",
+    answer: () => jsonAnswer({ operations: listClientOperations() }),
+  },
+  {
+    method: "POST",
+    path: "/v3/operations/:id",
+    answer: answerClientOperation,
+  },
+  {
+    method: "GET",
+    path: "/v3/openapi.json",
+    answer: () => jsonAnswer(describeApi(version)),
+  },
+  {
+    method: "GET",
+    path: "/v3/bridge/status",
+    answer: () =>
+      jsonAnswer({
+        status: "disconnected",
+        activationState: "inactive",
+        deviceId: null,
+        sessionId: null,
+        bridgeTokenPresent: false,
+        connectedAt: null,
+        updatedAt: null,
+        lastError: null,
+      }),
+  },
+  ...["/v3/bridge/connect", "/v3/bridge/disconnect", "/v3/device/bootstrap", "/v3/device/execute"]
+    // opta keeps to this machine and its model server: there is no cloud to pair with.
+    .map((path) => ({
+      method: "POST",
+      path,
+      answer: () => jsonAnswer({ error: "opta has no cloud pairing" }, { status: 501 }),
+    })),
+];
+
+export function health(parts: DaemonParts): object {
+  const { settings, environment } = parts;
+  return {
+    status: "ok",
+    version,
+    daemonId: parts.daemonId,
+    pid: process.pid,
+    contract: daemonContract,
+    settings: settingsDigest(settings.config(), environment, parts.state().token),
+    runtime: runtime(parts),
+  };
+}
+
+function runtime({ engine, times, subscriberCount }: DaemonParts): object {
+  const { sessions, active, queued } = engine.activity();
+  return {
+    sessionCount: sessions,
+    activeTurnCount: active,
+    queuedTurnCount: queued,
+    subscriberCount: subscriberCount(),
+    ingressSeq: times.count(),
+    // Tools run in this process: there are no workers to be busy.
+    toolWorkers: { workers: 0, busy: 0, queued: 0 },
+    latency: times.report(),
+  };
+}
+
+/** @throws OptaError usage */
+export function checkedSessionId(given: string | null | undefined): string {
+  const checked = sessionIdSchema.safeParse(given ?? "");
+  if (checked.success) return checked.data;
+  throw new OptaError("usage", "a session id has 1 to 64 of A-Z a-z 0-9 _ -");
+}
+
+/** Undefined for what is no whole number from 0 up. */
+export function afterSeqOf(url: URL): number | undefined {
+  const given = url.searchParams.get("afterSeq") ?? "0";
+  return /^\d{1,15}$/.test(given) ? Number(given) : undefined;
+}
+
+/** What the client asks for, else what the settings say. */
+export function dialectOf(url: URL, { settings }: DaemonParts): Dialect {
+  const asked = url.searchParams.get("dialect") ?? "";
+  return isDialect(asked) ? asked : settings.config().daemon.dialect;
+}
+
+async function answerClientOperation(
+  { request, params }: RouteRequest,
+  parts: DaemonParts,
+): Promise<Response> {
+  let body: unknown;
+  try {
+    body = await readJsonObject(request);
+  } catch (thrown) {
+    return errorAnswer(thrown);
+  }
+  await parts.settings.refresh();
+  const context: ClientOperationContext = {
+    // A model load outlives the client that asked for it.
+    call: (operation, input) => parts.engine.call(operation, input as never, parts.stopping),
+    loadConfig: parts.loadConfig,
+    daemon: {
+      status: () => ({
+        ...parts.state(),
+        version,
+        installedAs: installedAs(parts.environment),
+      }),
+      logs: (lines) =>
+        readLogTail({ directory: parts.paths.directory, lines }).map((entry) => ({
+          ...entry,
+          raw: JSON.stringify(entry),
+        })),
+    },
+    signal: AbortSignal.any([request.signal, parts.stopping]),
+    home: parts.environment.home,
+  };
+  const answer = await runClientOperation(params["id"] ?? "", body, context);
+  return jsonAnswer(answer.body, { status: answer.status });
+}

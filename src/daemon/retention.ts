@@ -1,0 +1,60 @@
+// Which events are dropped: those of sessions that rested longest, when they are too old or the log is too large
+// (daemon.retentionDays, daemon.retentionMegabytes). The sessions themselves stay; a cursor into dropped events is
+// told so (before-retention). Looked at when the daemon starts, and then when a turn ends, at most once an hour: no
+// timer runs while nothing happens.
+import type { Engine } from "../engine/engine.ts";
+import { toOptaError } from "../protocol/error.ts";
+import { createEventRetention } from "../store/event-retention.ts";
+import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
+import type { LiveSettings } from "./live-settings.ts";
+import type { LogFile } from "./log-file.ts";
+
+export interface Retention {
+  start(): void;
+  stop(): void;
+}
+
+const intervalMs = 3_600_000;
+const dayMs = 86_400_000;
+
+export function createRetention(options: {
+  readonly events: SqliteEventStore;
+  readonly engine: Engine;
+  readonly settings: LiveSettings;
+  readonly log: LogFile;
+}): Retention {
+  const { events, engine, settings, log } = options;
+  const store = createEventRetention(events.database);
+  let lastMs = Number.NEGATIVE_INFINITY;
+  let stopped = false;
+
+  async function prune(): Promise<void> {
+    const nowMs = performance.now();
+    if (stopped || nowMs - lastMs < intervalMs) return;
+    lastMs = nowMs;
+    const { retentionDays, retentionMegabytes } = settings.config().daemon;
+    try {
+      const dropped = await store.prune({
+        maxAgeMs: retentionDays * dayMs,
+        maxBytes: retentionMegabytes * 1024 * 1024,
+        nowMs: Date.now(),
+        isBusy: (sessionId) => engine.isBusy(sessionId),
+        isStopped: () => stopped,
+      });
+      if (dropped > 0) log.info("dropped the events of old sessions", { sessions: dropped });
+    } catch (thrown) {
+      log.warn("could not drop old events", { message: toOptaError(thrown).message });
+    }
+  }
+
+  const forget = engine.stream.onAppend(({ kind }) => {
+    if (kind === "session.updated") void prune();
+  });
+  return {
+    start: () => void prune(),
+    stop() {
+      stopped = true;
+      forget();
+    },
+  };
+}

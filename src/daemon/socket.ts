@@ -1,0 +1,221 @@
+// WebSocket /v3/ws: one socket is one session (contracts/daemon-v3.md section 3). Events go down, as followers.ts
+// gives them; a few commands come up and are answered with an `ack`, by the same operations as over HTTP.
+import { z } from "zod";
+import type { Dialect } from "../protocol/dialect.ts";
+import { type ErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
+import { operations } from "../protocol/operations.ts";
+import type { DaemonParts } from "./daemon-parts.ts";
+import { cursorError } from "./event-answers.ts";
+import type { Follower } from "./followers.ts";
+import { bodyLimitBytes } from "./http.ts";
+
+export interface SocketData {
+  readonly sessionId: string;
+  readonly afterSeq: number;
+  readonly dialect: Dialect;
+  follower: Follower | undefined;
+  /** Commands that are not answered yet. */
+  pending: number;
+}
+
+type Socket = Bun.ServerWebSocket<SocketData>;
+
+/** Bytes that may wait in a socket before its reader counts as slow and reads from the log instead. */
+const fullBytes = 256 * 1024;
+/** What is dropped at once, whatever happens: never reached, because readers leave the broadcast long before. */
+const hardLimitBytes = 8 * 1024 * 1024;
+/** Half-open clients are found by pings: two that are not answered (promises E6). */
+const idleSeconds = 30;
+/** Commands of one socket that are under way at once. */
+const pendingLimit = 64;
+/** Close codes of our own; 4408 as HTTP's 408. */
+const closeCodes = { tooSlow: 4408, badCursor: 4409, goingAway: 1001 } as const;
+/** A client that is cut gets that long to read why. */
+const farewellMs = 1_000;
+
+/**
+ * Topic of a session's live events. Every socket also has a topic that nothing is ever published to: leaving its last
+ * topic would make uWebSockets forget what it has not yet written to the socket.
+ */
+const topicOf = (sessionId: string) => `session:${sessionId}`;
+const anchorTopic = "anchor";
+
+export function createSocketHandler(parts: () => DaemonParts): Bun.WebSocketHandler<SocketData> {
+  return {
+    maxPayloadLength: bodyLimitBytes,
+    backpressureLimit: hardLimitBytes,
+    closeOnBackpressureLimit: true,
+    idleTimeout: idleSeconds,
+    sendPings: true,
+    perMessageDeflate: false,
+    open(socket) {
+      socket.subscribe(anchorTopic);
+      follow(socket, parts(), socket.data.afterSeq);
+    },
+    message(socket, message) {
+      void answer(socket, message, parts());
+    },
+    drain: (socket) => socket.data.follower?.resume(),
+    close: (socket) => socket.data.follower?.stop(),
+  };
+}
+
+/** Broadcasts a stored event to the sockets that are live. */
+export function publishEvent(
+  server: Bun.Server<SocketData>,
+  event: { readonly sessionId: string; readonly text: string },
+): void {
+  server.publish(topicOf(event.sessionId), event.text);
+}
+
+export function closeSocket(socket: Socket): void {
+  socket.close(closeCodes.goingAway, "the daemon stops");
+}
+
+function follow(socket: Socket, parts: DaemonParts, afterSeq: number): void {
+  const { data } = socket;
+  const { sessionId, dialect } = data;
+  data.follower = parts.followers.follow({
+    sessionId,
+    afterSeq,
+    dialect,
+    sink: {
+      send(texts) {
+        socket.cork(() => {
+          for (const text of texts) socket.send(text);
+        });
+      },
+      isFull: () => socket.getBufferedAmount() > fullBytes,
+      refuse: (error) => refuseCursor(socket, error, parts),
+      cut() {
+        socket.close(closeCodes.tooSlow, "too slow: come back with your last seq");
+        setTimeout(() => socket.terminate(), farewellMs);
+      },
+      // In another dialect the texts differ, and the end of a turn may have to wait.
+      ...(dialect === "opta"
+        ? {
+            goLive: () => void socket.subscribe(topicOf(sessionId)),
+            leaveLive: () => void socket.unsubscribe(topicOf(sessionId)),
+          }
+        : {}),
+    },
+  });
+}
+
+/**
+ * Ours is told and closed: it decides what to do. The existing client knows no such frame and would come back with the
+ * same cursor for ever: it is told, then gets what there is.
+ */
+function refuseCursor(socket: Socket, error: OptaError, parts: DaemonParts): void {
+  const { sessionId, afterSeq, dialect } = socket.data;
+  const { stream } = parts.engine;
+  const headSeq = stream.lastSeq(sessionId);
+  const firstSeq = afterSeq > headSeq ? headSeq + 1 : stream.firstSeqAfter(sessionId, afterSeq);
+  socket.send(JSON.stringify({ ...cursorError(error), firstSeq, headSeq }));
+  socket.data.follower?.stop();
+  if (dialect === "opta") socket.close(closeCodes.badCursor, error.code);
+  else setTimeout(() => follow(socket, parts, firstSeq - 1), 0);
+}
+
+async function answer(socket: Socket, message: string | Buffer, parts: DaemonParts): Promise<void> {
+  const { data } = socket;
+  if (data.pending >= pendingLimit) {
+    socket.send(JSON.stringify({ error: "too many commands at once" }));
+    return;
+  }
+  data.pending += 1;
+  try {
+    const reply = await replyTo(message, data.sessionId, parts);
+    if (reply !== undefined) socket.send(JSON.stringify(reply));
+  } finally {
+    data.pending -= 1;
+  }
+}
+
+const commandSchema = z.looseObject({ type: z.string(), sessionId: z.string().optional() });
+
+async function replyTo(
+  message: string | Buffer,
+  sessionId: string,
+  parts: DaemonParts,
+): Promise<object | undefined> {
+  let value: unknown;
+  try {
+    value = JSON.parse(typeof message === "string" ? message : "");
+  } catch {
+    return { error: "Invalid JSON payload" };
+  }
+  const parsed = commandSchema.safeParse(value);
+  if (!parsed.success) return { error: "Invalid WS payload", details: parsed.error.issues };
+  const command = parsed.data;
+  if (command.type === "hello") return undefined;
+  if (command.type === "ping") {
+    // Without seq, or the existing client would take it for an event (contracts/daemon-v3.md section 6.1).
+    const { daemonId } = parts;
+    const ts = new Date().toISOString();
+    return { v: "3", event: "heartbeat", daemonId, ts, payload: {} };
+  }
+  if (command.sessionId !== undefined && command.sessionId !== sessionId) {
+    if (command.type === "permission.resolve") {
+      parts.engine.denyMalformed(String(command["requestId"]), "for another session");
+    }
+    return { error: `this socket is for session ${sessionId}` };
+  }
+  const run = Object.hasOwn(commands, command.type) ? commands[command.type] : undefined;
+  if (run === undefined) {
+    const issue = { path: ["type"], message: `unknown type ${JSON.stringify(command.type)}` };
+    return { error: "Invalid WS payload", details: [issue] };
+  }
+  try {
+    await parts.settings.refresh();
+    return { type: "ack", action: command.type, ...(await run({ ...command, sessionId }, parts)) };
+  } catch (thrown) {
+    return failure(command.type, toOptaError(thrown));
+  }
+}
+
+function failure(action: string, { message, code, hint }: OptaError): object {
+  if (action === "permission.resolve" && (code === "state-conflict" || code === "not-found")) {
+    const result = { ok: false, conflict: code === "state-conflict", message };
+    return { type: "ack", action, result };
+  }
+  return {
+    error: message,
+    code: code satisfies ErrorCode,
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+type Command = (command: Record<string, unknown>, parts: DaemonParts) => Promise<object>;
+
+const commands: Readonly<Record<string, Command>> = {
+  async "turn.submit"(command, { engine, followers, stopping }) {
+    const params = checked(operations["turn.submit"].params, command);
+    const accepted = await engine.call("turn.submit", params, stopping);
+    followers.noteAccepted(params.sessionId);
+    return accepted;
+  },
+  async "permission.resolve"(command, { engine, stopping }) {
+    const { params: schema } = operations["permission.resolve"];
+    const given = schema.safeParse(command);
+    if (!given.success) {
+      const message = given.error.issues[0]?.message ?? "invalid";
+      engine.denyMalformed(String(command["requestId"]), message);
+      throw new OptaError("usage", message);
+    }
+    return { result: await engine.call("permission.resolve", given.data, stopping) };
+  },
+  async "turn.cancel"(command, { engine, stopping }) {
+    const params = checked(operations["turn.cancel"].params, command);
+    const { cancelledQueued, cancelledActive } = await engine.call("turn.cancel", params, stopping);
+    return { cancelled: { cancelledQueued, cancelledActive } };
+  },
+};
+
+/** @throws OptaError usage */
+function checked<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new OptaError("usage", `${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`);
+}
