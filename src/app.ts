@@ -5,6 +5,7 @@ import type { Config } from "./config/schema.ts";
 import type { Environment } from "./config/environment.ts";
 import type { EngineOptions } from "./engine/engine-parts.ts";
 import type { EngineSettings } from "./engine/engine-settings.ts";
+import { createEventLog, type EventLog } from "./engine/event-log.ts";
 import { createEngine, type Engine } from "./engine/engine.ts";
 import { createCloudOptIn } from "./providers/cloud-opt-in.ts";
 import { createLmxProvider } from "./providers/lmx/provider.ts";
@@ -24,20 +25,24 @@ export interface AppOptions {
   readonly daemonId: string;
 }
 
-export interface DaemonAppOptions extends Omit<AppOptions, "config"> {
+export interface DaemonAppOptions extends Omit<AppOptions, "config" | "daemonId"> {
   /** The settings that hold now; asked at every operation. The same object while nothing changed. */
   readonly config: () => Config;
   readonly events: EventStore;
+  /** Over the same store. */
+  readonly log: EventLog;
   readonly report: EngineOptions["report"];
 }
 
 /** An engine for one command: events live as long as it does. */
 export function createApp(options: AppOptions): Engine {
   const settings = createSettings(options);
+  const events = createMemoryEventStore();
   return createEngine({
     ...engineOptions(options),
     settings: () => settings,
-    events: createMemoryEventStore(),
+    events,
+    log: createEventLog({ daemonId: options.daemonId, now, store: events }),
     // What fails here fails in a call of the same process, too, and is told there.
     report: () => undefined,
   });
@@ -54,13 +59,14 @@ export function createDaemonApp(options: DaemonAppOptions): Engine {
     current = { config, settings: createSettings({ ...options, config }) };
     return current.settings;
   };
-  const { events, report } = options;
-  return createEngine({ ...engineOptions(options), settings, events, report });
+  const { events, log, report } = options;
+  return createEngine({ ...engineOptions(options), settings, events, log, report });
 }
 
-function engineOptions({ directory, environment, daemonId }: Omit<AppOptions, "config">) {
+const now = () => new Date();
+
+function engineOptions({ directory, environment }: Pick<AppOptions, "directory" | "environment">) {
   return {
-    daemonId,
     store: createSessionStore({ directory: join(directory, "sessions") }),
     startProcess: createBackgroundStarter({ environment: environment.variables }),
     // The policy compares them with paths whose links are resolved.
@@ -68,11 +74,11 @@ function engineOptions({ directory, environment, daemonId }: Omit<AppOptions, "c
     settingsDirectory: resolveLinks(directory),
     toolPath: environment.toolPath,
     platform: process.platform,
-    now: () => new Date(),
+    now,
   };
 }
 
-function createSettings(options: AppOptions): EngineSettings {
+function createSettings(options: Omit<AppOptions, "daemonId">): EngineSettings {
   const { config, directory, environment } = options;
   return {
     provider: createProvider(options),
@@ -93,7 +99,11 @@ function createSettings(options: AppOptions): EngineSettings {
 }
 
 /** The local provider alone, unless the user opted in to the cloud: a key in the environment is no opt-in. */
-function createProvider({ config, directory, environment }: AppOptions): Provider {
+function createProvider({
+  config,
+  directory,
+  environment,
+}: Omit<AppOptions, "daemonId">): Provider {
   const local = createLmxProvider({
     ...config.connection,
     aliases: config.aliases,

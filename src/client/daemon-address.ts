@@ -1,11 +1,7 @@
 // Finding the daemon of a directory: state.json says where, the lock says that its writer lives, its own answer that
 // it is the one and speaks our contract (promises D2). Shared by whoever attaches and by the daemon commands.
-import {
-  daemonPaths,
-  type DaemonState,
-  isDaemonAlive,
-  readDaemonState,
-} from "../store/daemon-state.ts";
+import { daemonPaths, isDaemonAlive } from "../store/daemon-place.ts";
+import { type DaemonState, readDaemonState } from "../store/daemon-state.ts";
 
 export interface DaemonHealth {
   readonly daemonId: string;

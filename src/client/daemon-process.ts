@@ -4,13 +4,8 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
-import {
-  daemonOwner,
-  daemonPaths,
-  type DaemonState,
-  isDaemonAlive,
-  removeDaemonState,
-} from "../store/daemon-state.ts";
+import { daemonPaths, isDaemonAlive, removeDaemonState } from "../store/daemon-place.ts";
+import { daemonOwner, type DaemonState } from "../store/daemon-state.ts";
 import { askDaemon, findDaemon } from "./daemon-address.ts";
 
 export interface StartOptions {
@@ -43,7 +38,11 @@ export async function startDaemonProcess(
   // One that holds the place is starting, or stopping: it is waited for first.
   const child = isDaemonAlive(daemonPaths(options.root)) ? undefined : spawnDaemon(options);
   const deadline = performance.now() + startLimitMs;
-  if (child !== undefined) await child.readyOrEnded;
+  if (await child?.saysReady) {
+    // It has said so itself: to be asked would only make it load what serves clients.
+    const state = findDaemon(options.root);
+    if (state !== undefined) return { state, wasRunning: false };
+  }
   for (;;) {
     const state = await findHealthy(options.root);
     if (state !== undefined) return { state, wasRunning: child?.pid !== state.pid };
@@ -89,8 +88,8 @@ function spawnDaemon({ root, command, environment, port }: StartOptions) {
   const reader = child.stdout.getReader();
   return {
     pid: child.pid,
-    /** Its first words, or its end. */
-    readyOrEnded: Promise.race([reader.read(), child.exited]),
+    /** True with its first words, which it says when it can be found; false when it ends without any. */
+    saysReady: Promise.race([reader.read().then(({ done }) => !done), child.exited.then(() => false)]),
     hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     /** Why it ended, in its own words. */
     failure(): OptaError {

@@ -1,6 +1,6 @@
-// Who may talk to the daemon. In this order: the Host it was called by (DNS rebinding), the Origin of a page (only
-// those on the list, before anything else is told), then the token or a one-time ticket (contracts/daemon-v3.md
-// sections 0.6 and 0.7, promises S3-S6). All refusals of a kind look alike.
+// Who may talk to the daemon: first the Origin of a page (only those on the list, before anything else is told), then
+// the token or a one-time ticket (contracts/daemon-v3.md sections 0.6 and 0.7, promises S4-S6). All refusals of a kind
+// look alike. By which name the daemon may be called is server.ts.
 import { createId } from "../base/ids.ts";
 
 export interface AccessOptions {
@@ -15,14 +15,12 @@ export interface AccessOptions {
 }
 
 export interface Access {
-  /** True for exactly our own names with our own port. */
-  isOwnHost(request: Request): boolean;
   /** "none": no page asks. */
   originOf(request: Request): "none" | "allowed" | "refused";
   /** True when the request carries the token, or with `tickets` a ticket, which is used up. */
   isAuthorized(request: Request, url: URL, options?: { readonly tickets?: boolean }): boolean;
-  /** How long a refusal has to wait: nothing at first, then a second, once too many have failed within a minute. */
-  refusalDelayMs(): number;
+  /** Resolves when a refusal may be told: at once at first, then after a second, once too many failed within a minute. */
+  delayRefusal(): Promise<void>;
   /** A new ticket for one WebSocket. */
   issueTicket(): { readonly ticket: string; readonly expiresInMs: number };
 }
@@ -34,12 +32,15 @@ const openTicketLimit = 1_000;
 const freeFailures = 20;
 const failureWindowMs = 60_000;
 const failureDelayMs = 1_000;
+/** Refusals that wait at once: more are told without a delay, so that they cannot fill the memory. */
+const delayedLimit = 100;
 
 export function createAccess(options: AccessOptions): Access {
   const { nowMs } = options;
   const tokenDigest = sha256(options.token);
   const tickets = new Map<string, number>();
   let failures: number[] = [];
+  let delayed = 0;
 
   function ownOrigins(): readonly string[] {
     const port = options.port();
@@ -62,12 +63,6 @@ export function createAccess(options: AccessOptions): Access {
   }
 
   return {
-    isOwnHost(request) {
-      // Bun joins two Host headers with ", ", so that equality refuses those, too.
-      const host = request.headers.get("host");
-      const port = options.port();
-      return [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`].includes(host ?? "");
-    },
     originOf,
     isAuthorized(request, url, { tickets: takesTickets = false } = {}) {
       const bearer = /^Bearer +(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
@@ -79,12 +74,14 @@ export function createAccess(options: AccessOptions): Access {
       }
       return isEqual(sha256(inUrl), tokenDigest);
     },
-    refusalDelayMs() {
+    async delayRefusal() {
       const now = nowMs();
-      failures = [...failures.filter((at) => now - at < failureWindowMs), now].slice(
-        -freeFailures - 1,
-      );
-      return failures.length > freeFailures ? failureDelayMs : 0;
+      const recent = failures.filter((at) => now - at < failureWindowMs);
+      failures = [...recent, now].slice(-freeFailures - 1);
+      if (failures.length <= freeFailures || delayed >= delayedLimit) return;
+      delayed += 1;
+      await Bun.sleep(failureDelayMs);
+      delayed -= 1;
     },
     issueTicket() {
       const ticket = createId() + createId();

@@ -1,10 +1,11 @@
 // What the daemon's routes and sockets share; put together in daemon.ts.
 import type { Environment } from "../config/environment.ts";
 import type { LoadedConfig } from "../config/load.ts";
-import type { Engine } from "../engine/engine.ts";
-import type { DaemonPaths, DaemonState } from "../store/daemon-state.ts";
+import type { DaemonPaths } from "../store/daemon-place.ts";
+import type { DaemonState } from "../store/daemon-state.ts";
 import type { Access } from "./access.ts";
 import type { Followers } from "./followers.ts";
+import type { LazyEngine } from "./lazy-engine.ts";
 import type { LogFile } from "./log-file.ts";
 import type { ModelsCache } from "./models-cache.ts";
 import type { RequestTimes } from "./request-times.ts";
@@ -12,7 +13,7 @@ import type { LiveSettings } from "./live-settings.ts";
 
 export interface DaemonParts {
   readonly daemonId: string;
-  readonly engine: Engine;
+  readonly engine: LazyEngine;
   readonly access: Access;
   readonly followers: Followers;
   readonly settings: LiveSettings;

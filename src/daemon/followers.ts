@@ -1,9 +1,11 @@
 // Readers of a session's events: each has a cursor and takes from the log what lies behind it, as fast as it can
 // swallow, so that a slow one costs a bounded buffer and delays nobody (promises E4, E6). One that has caught up may
 // go live: then events are broadcast to it, until it lags and reads from the log again.
+import type { Clock } from "../base/clock.ts";
 import type { EventStream, ToldEvent } from "../engine/event-log.ts";
 import { toOptaError, type OptaError } from "../protocol/error.ts";
 import { type Dialect, isStopEvent, toDialect } from "../protocol/dialect.ts";
+import type { StoredText } from "../store/event-store.ts";
 
 /** Where events go: a WebSocket, or an HTTP response. */
 export interface Sink {
@@ -11,9 +13,9 @@ export interface Sink {
   send(texts: readonly string[]): void;
   /** Takes no more until `resume` is called. */
   isFull(): boolean;
-  /** The cursor cannot be followed. */
-  refuse(error: OptaError): void;
-  /** It has been full for too long. */
+  /** What comes after `cursor` cannot be read; the reader has stopped. */
+  refuse(error: OptaError, cursor: number): void;
+  /** It has been full for too long; the reader has stopped. */
   cut(): void;
   /** Has caught up and gets what comes by broadcast from here on; absent where there is none. */
   goLive?(): void;
@@ -22,7 +24,7 @@ export interface Sink {
 }
 
 export interface Follower {
-  /** The sink takes more. */
+  /** The sink has swallowed something. */
   resume(): void;
   stop(): void;
 }
@@ -43,113 +45,184 @@ export interface Followers {
   close(): void;
 }
 
-/** Events read at once: large enough to be fast, small enough for the others to get their turn. */
-const batch = 512;
-/** A full sink that takes nothing for so long is cut; its client comes back with its cursor. */
+export interface FollowersOptions {
+  readonly stream: EventStream;
+  readonly clock: Clock;
+  /** Tells an event to every live sink of its session; called once per event, in order. */
+  readonly broadcast: (event: ToldEvent) => void;
+}
+
+/** Read at once: enough to be fast, little enough for the others to get their turn; events, and their characters. */
+const batchEvents = 512;
+const batchCharacters = 1024 * 1024;
+/** The first batch, before the size of the events is known. */
+const firstBatchEvents = 64;
+/** Sent between two looks at whether the sink is full. */
+const sliceCharacters = 64 * 1024;
+/** A full sink that swallows nothing for so long is cut; its client comes back with its cursor. */
 const patienceMs = 10_000;
 /** The existing client shows "running" for ever when a turn ends sooner (contracts/daemon-v3.md section 6.3). */
 const stopDelayMs = 300;
-/** How often live readers are looked at: events, or their bytes. */
+/** How often live readers are looked at: events, or their characters. */
 const lagCheckEvents = 32;
-const lagCheckBytes = 64 * 1024;
+const lagCheckCharacters = 64 * 1024;
 
 interface Reader extends FollowOptions {
   cursor: number;
   state: "reading" | "waiting" | "live" | "full" | "stopped";
-  timer: ReturnType<typeof setTimeout> | undefined;
+  /** Events of the next batch. */
+  limit: number;
+  takeBackWait: () => void;
 }
 
 interface Crowd {
   readonly readers: Set<Reader>;
+  /** The last event that live readers were told. */
+  liveSeq: number;
   uncheckedEvents: number;
-  uncheckedBytes: number;
+  uncheckedCharacters: number;
 }
 
-export function createFollowers(stream: EventStream, nowMs: () => number): Followers {
+export function createFollowers({ stream, clock, broadcast }: FollowersOptions): Followers {
   const crowds = new Map<string, Crowd>();
   const accepted = new Map<string, number>();
   let total = 0;
 
   function wait(reader: Reader, delayMs: number, action: () => void): void {
-    clearTimeout(reader.timer);
-    reader.timer = setTimeout(action, delayMs);
+    reader.takeBackWait();
+    reader.takeBackWait = clock.after(delayMs, action);
   }
 
   /** Milliseconds that a stop event still has to wait for this reader. */
   function holdMs({ sessionId, dialect }: Reader): number {
     if (dialect !== "opta-code") return 0;
     const at = accepted.get(sessionId);
-    if (at === undefined) return 0;
-    const left = at + stopDelayMs - nowMs();
-    if (left <= 0) accepted.delete(sessionId);
-    return Math.max(0, left);
+    return at === undefined ? 0 : Math.max(0, at + stopDelayMs - clock.nowMs());
   }
 
-  /** Sends what lies behind the cursor until it is at the head, or the sink is full. */
+  /** Takes what lies behind the cursor until it is at the head, or the sink is full. */
   function read(reader: Reader): void {
-    clearTimeout(reader.timer);
-    if (reader.state === "stopped") return;
+    reader.takeBackWait();
     reader.state = "reading";
     let events;
     try {
-      events = stream.read(reader.sessionId, reader.cursor, batch);
+      events = stream.read(reader.sessionId, reader.cursor, reader.limit);
     } catch (thrown) {
-      reader.sink.refuse(toOptaError(thrown));
+      stop(reader);
+      reader.sink.refuse(toOptaError(thrown), reader.cursor);
       return;
     }
-    const texts: string[] = [];
-    let delayMs = 0;
-    for (const { seq, text } of events) {
-      delayMs = isStopEvent(text) ? holdMs(reader) : 0;
-      if (delayMs > 0) break;
-      const told = toDialect(text, reader.dialect);
-      if (told !== undefined) texts.push(told);
-      reader.cursor = seq;
-    }
-    if (texts.length > 0) reader.sink.send(texts);
+    reader.limit = limitAfter(events);
+    give(reader, events);
+  }
+
+  /** @param events what follows the cursor */
+  function give(reader: Reader, events: readonly StoredText[]): void {
+    reader.state = "reading";
+    const delayMs = send(reader, events);
     // `send` may have found the client gone; the compiler does not know.
     if ((reader.state as Reader["state"]) === "stopped") return;
     if (delayMs > 0) wait(reader, delayMs, () => read(reader));
     else if (reader.sink.isFull()) pause(reader);
-    else if (events.length > 0) wait(reader, 0, () => read(reader));
-    else settle(reader);
+    else if (reader.cursor === stream.lastSeq(reader.sessionId)) settle(reader);
+    else wait(reader, 0, () => read(reader));
+  }
+
+  /**
+   * Hands over events until the sink is full, or one has to wait.
+   * @returns how long that one has to wait, in milliseconds
+   */
+  function send(reader: Reader, events: readonly StoredText[]): number {
+    const { sink, dialect } = reader;
+    let texts: string[] = [];
+    let characters = 0;
+    let delayMs = 0;
+    for (const { seq, text } of events) {
+      delayMs = isStopEvent(text) ? holdMs(reader) : 0;
+      if (delayMs > 0) break;
+      const told = toDialect(text, dialect);
+      if (told !== undefined) texts.push(told);
+      reader.cursor = seq;
+      characters += text.length;
+      if (characters < sliceCharacters) continue;
+      sink.send(texts);
+      texts = [];
+      characters = 0;
+      if (reader.state === "stopped" || sink.isFull()) return 0;
+    }
+    if (texts.length > 0) sink.send(texts);
+    return delayMs;
   }
 
   function pause(reader: Reader): void {
     reader.state = "full";
-    wait(reader, patienceMs, () => reader.sink.cut());
+    wait(reader, patienceMs, () => {
+      stop(reader);
+      reader.sink.cut();
+    });
   }
 
   /** At the head, in the same tick: nothing can come between the last event read and the first one broadcast. */
   function settle(reader: Reader): void {
-    reader.state = reader.sink.goLive === undefined ? "waiting" : "live";
-    reader.sink.goLive?.();
+    reader.state = "waiting";
+    if (reader.sink.goLive === undefined) return;
+    reader.state = "live";
+    reader.sink.goLive();
+    const crowd = crowds.get(reader.sessionId);
+    if (crowd !== undefined) crowd.liveSeq = reader.cursor;
+  }
+
+  /** From here on it reads: all up to `cursor` was handed to its sink. */
+  function leaveLive(reader: Reader, cursor: number): void {
+    reader.sink.leaveLive?.();
+    reader.cursor = cursor;
+    reader.state = "reading";
   }
 
   function stop(reader: Reader): void {
     if (reader.state === "stopped") return;
     if (reader.state === "live") reader.sink.leaveLive?.();
     reader.state = "stopped";
-    clearTimeout(reader.timer);
+    reader.takeBackWait();
     const crowd = crowds.get(reader.sessionId);
     crowd?.readers.delete(reader);
     if (crowd?.readers.size === 0) crowds.delete(reader.sessionId);
     total -= 1;
   }
 
-  function tell({ sessionId, seq, text }: ToldEvent): void {
+  function tell(event: ToldEvent): void {
+    const { sessionId, seq, text } = event;
     const crowd = crowds.get(sessionId);
     if (crowd === undefined) return;
-    for (const reader of crowd.readers) if (reader.state === "waiting") read(reader);
+    // Another process went on with the session meanwhile, or it was deleted and made anew: who reads on is told so.
+    const isNext = seq === crowd.liveSeq + 1;
+    for (const reader of crowd.readers) {
+      if (reader.state === "live" && !isNext) {
+        leaveLive(reader, crowd.liveSeq);
+        read(reader);
+      } else if (reader.state === "waiting") {
+        if (reader.cursor === seq - 1) give(reader, [event]);
+        else read(reader);
+      }
+    }
+    broadcast(event);
+    crowd.liveSeq = seq;
     crowd.uncheckedEvents += 1;
-    crowd.uncheckedBytes += text.length;
-    if (crowd.uncheckedEvents < lagCheckEvents && crowd.uncheckedBytes < lagCheckBytes) return;
-    crowd.uncheckedEvents = crowd.uncheckedBytes = 0;
+    crowd.uncheckedCharacters += text.length;
+    if (
+      crowd.uncheckedEvents >= lagCheckEvents ||
+      crowd.uncheckedCharacters >= lagCheckCharacters
+    ) {
+      checkLag(crowd);
+    }
+  }
+
+  /** Who lags reads the rest from the log once it has swallowed what it was handed. */
+  function checkLag(crowd: Crowd): void {
+    crowd.uncheckedEvents = crowd.uncheckedCharacters = 0;
     for (const reader of crowd.readers) {
       if (reader.state !== "live" || !reader.sink.isFull()) continue;
-      // All up to here was handed to its socket; the rest it reads once it has swallowed that.
-      reader.sink.leaveLive?.();
-      reader.cursor = seq;
+      leaveLive(reader, crowd.liveSeq);
       pause(reader);
     }
   }
@@ -158,17 +231,19 @@ export function createFollowers(stream: EventStream, nowMs: () => number): Follo
 
   return {
     follow(options) {
+      const { sessionId } = options;
       const reader: Reader = {
         ...options,
         cursor: options.afterSeq,
         state: "reading",
-        timer: undefined,
+        limit: firstBatchEvents,
+        takeBackWait: () => undefined,
       };
-      const { sessionId } = options;
       const crowd = crowds.get(sessionId) ?? {
         readers: new Set(),
+        liveSeq: 0,
         uncheckedEvents: 0,
-        uncheckedBytes: 0,
+        uncheckedCharacters: 0,
       };
       crowds.set(sessionId, crowd);
       crowd.readers.add(reader);
@@ -176,12 +251,19 @@ export function createFollowers(stream: EventStream, nowMs: () => number): Follo
       read(reader);
       return {
         resume() {
-          if (reader.state === "full") read(reader);
+          if (reader.state !== "full") return;
+          // It swallows, however slowly: its patience begins anew.
+          if (reader.sink.isFull()) pause(reader);
+          else read(reader);
         },
         stop: () => stop(reader),
       };
     },
-    noteAccepted: (sessionId) => void accepted.set(sessionId, nowMs()),
+    noteAccepted(sessionId) {
+      const now = clock.nowMs();
+      for (const [id, at] of accepted) if (now - at >= stopDelayMs) accepted.delete(id);
+      accepted.set(sessionId, now);
+    },
     count: () => total,
     close() {
       forgetStream();
@@ -189,4 +271,11 @@ export function createFollowers(stream: EventStream, nowMs: () => number): Follo
         for (const reader of [...crowd.readers]) stop(reader);
     },
   };
+}
+
+/** As many events of the size of these as make a batch. */
+function limitAfter(events: readonly StoredText[]): number {
+  const characters = events.reduce((sum, { text }) => sum + text.length, 0);
+  const typical = characters / Math.max(1, events.length);
+  return Math.max(1, Math.min(batchEvents, Math.floor(batchCharacters / Math.max(1, typical))));
 }

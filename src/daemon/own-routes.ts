@@ -2,17 +2,16 @@
 import { version } from "../base/version.ts";
 import { isDialect, type Dialect } from "../protocol/dialect.ts";
 import { OptaError } from "../protocol/error.ts";
+import type { Health, Metrics } from "../protocol/health.ts";
 import { sessionIdSchema } from "../protocol/session.ts";
 import { settingsDigest } from "../config/settings-digest.ts";
-import { describeApi } from "../protocol/openapi.ts";
-import { listClientOperations, runClientOperation } from "./client-operations.ts";
 import type { ClientOperationContext } from "./client-operations.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { eventsDocument, eventsStream, healthStream } from "./event-answers.ts";
 import { errorAnswer, jsonAnswer, readJsonObject } from "./http.ts";
 import { installedAs } from "./installed-as.ts";
-import { readLogTail } from "./log-file.ts";
-import type { Route, RouteRequest } from "./routes.ts";
+import { readLogTail } from "./log-reader.ts";
+import type { Route, RouteRequest } from "./route.ts";
 
 /** What a client must find to speak with a daemon at all. */
 export const daemonContract = { name: "opta-daemon-v3", version: 1 } as const;
@@ -40,7 +39,7 @@ export const ownRoutes: readonly Route[] = [
         daemonId: parts.daemonId,
         runtime: runtime(parts),
         ts: new Date().toISOString(),
-      }),
+      } satisfies Metrics),
   },
   {
     method: "POST",
@@ -58,9 +57,9 @@ export const ownRoutes: readonly Route[] = [
   },
   {
     method: "GET",
-    path: "/v3/sessions/:id/events",
+    path: "/v3/sessions/:sessionId/events",
     answer({ url, params }, parts) {
-      const sessionId = checkedSessionId(params["id"]);
+      const sessionId = checkedSessionId(params["sessionId"]);
       const afterSeq = afterSeqOf(url);
       if (afterSeq === undefined) return jsonAnswer({ error: "Invalid query" }, { status: 400 });
       const place = { sessionId, afterSeq, dialect: dialectOf(url, parts) };
@@ -86,7 +85,10 @@ export const ownRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/v3/operations",
-    answer: () => jsonAnswer({ operations: listClientOperations() }),
+    async answer() {
+      const { listClientOperations } = await import("./client-operations.ts");
+      return jsonAnswer({ operations: listClientOperations() });
+    },
   },
   {
     method: "POST",
@@ -96,7 +98,10 @@ export const ownRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/v3/openapi.json",
-    answer: () => jsonAnswer(describeApi(version)),
+    async answer() {
+      const { describeApi } = await import("../protocol/openapi.ts");
+      return jsonAnswer(describeApi(version));
+    },
   },
   {
     method: "GET",
@@ -122,7 +127,7 @@ export const ownRoutes: readonly Route[] = [
     })),
 ];
 
-export function health(parts: DaemonParts): object {
+function health(parts: DaemonParts): Health {
   const { settings, environment } = parts;
   return {
     status: "ok",
@@ -135,7 +140,7 @@ export function health(parts: DaemonParts): object {
   };
 }
 
-function runtime({ engine, times, subscriberCount }: DaemonParts): object {
+function runtime({ engine, times, subscriberCount }: DaemonParts): Health["runtime"] {
   const { sessions, active, queued } = engine.activity();
   return {
     sessionCount: sessions,
@@ -198,6 +203,7 @@ async function answerClientOperation(
     signal: AbortSignal.any([request.signal, parts.stopping]),
     home: parts.environment.home,
   };
+  const { runClientOperation } = await import("./client-operations.ts");
   const answer = await runClientOperation(params["id"] ?? "", body, context);
   return jsonAnswer(answer.body, { status: answer.status });
 }

@@ -2,10 +2,10 @@
 // (daemon.retentionDays, daemon.retentionMegabytes). The sessions themselves stay; a cursor into dropped events is
 // told so (before-retention). Looked at when the daemon starts, and then when a turn ends, at most once an hour: no
 // timer runs while nothing happens.
-import type { Engine } from "../engine/engine.ts";
 import { toOptaError } from "../protocol/error.ts";
 import { createEventRetention } from "../store/event-retention.ts";
 import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
+import type { LazyEngine } from "./lazy-engine.ts";
 import type { LiveSettings } from "./live-settings.ts";
 import type { LogFile } from "./log-file.ts";
 
@@ -19,7 +19,7 @@ const dayMs = 86_400_000;
 
 export function createRetention(options: {
   readonly events: SqliteEventStore;
-  readonly engine: Engine;
+  readonly engine: LazyEngine;
   readonly settings: LiveSettings;
   readonly log: LogFile;
 }): Retention {

@@ -7,19 +7,7 @@ import { lmxErrorCode, lmxRequest, toLmxWire } from "../protocol/lmx-wire.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { ownRoutes } from "./own-routes.ts";
 import { errorAnswer, jsonAnswer, readJsonObject, textAnswer } from "./http.ts";
-
-export interface RouteRequest {
-  readonly request: Request;
-  readonly url: URL;
-  /** From the path, decoded. */
-  readonly params: Readonly<Record<string, string>>;
-}
-
-export interface Route {
-  readonly method: string;
-  readonly path: string;
-  answer(request: RouteRequest, parts: DaemonParts): Promise<Response> | Response;
-}
+import type { Route, RouteRequest } from "./route.ts";
 
 interface CompiledRoute extends Route {
   readonly segments: readonly string[];

@@ -1,35 +1,21 @@
 // WebSocket /v3/ws: one socket is one session (contracts/daemon-v3.md section 3). Events go down, as followers.ts
 // gives them; a few commands come up and are answered with an `ack`, by the same operations as over HTTP.
 import { z } from "zod";
-import type { Dialect } from "../protocol/dialect.ts";
 import { type ErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
 import { operations } from "../protocol/operations.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { cursorError } from "./event-answers.ts";
-import type { Follower } from "./followers.ts";
-import { bodyLimitBytes } from "./http.ts";
-
-export interface SocketData {
-  readonly sessionId: string;
-  readonly afterSeq: number;
-  readonly dialect: Dialect;
-  follower: Follower | undefined;
-  /** Commands that are not answered yet. */
-  pending: number;
-}
+import type { Service, SocketServer } from "./server.ts";
+import type { SocketData } from "./socket-data.ts";
 
 type Socket = Bun.ServerWebSocket<SocketData>;
 
 /** Bytes that may wait in a socket before its reader counts as slow and reads from the log instead. */
 const fullBytes = 256 * 1024;
-/** What is dropped at once, whatever happens: never reached, because readers leave the broadcast long before. */
-const hardLimitBytes = 8 * 1024 * 1024;
-/** Half-open clients are found by pings: two that are not answered (promises E6). */
-const idleSeconds = 30;
 /** Commands of one socket that are under way at once. */
 const pendingLimit = 64;
 /** Close codes of our own; 4408 as HTTP's 408. */
-const closeCodes = { tooSlow: 4408, badCursor: 4409, goingAway: 1001 } as const;
+const closeCodes = { tooSlow: 4408, badCursor: 4409 } as const;
 /** A client that is cut gets that long to read why. */
 const farewellMs = 1_000;
 
@@ -40,20 +26,14 @@ const farewellMs = 1_000;
 const topicOf = (sessionId: string) => `session:${sessionId}`;
 const anchorTopic = "anchor";
 
-export function createSocketHandler(parts: () => DaemonParts): Bun.WebSocketHandler<SocketData> {
+export function createSocketHandlers(parts: DaemonParts): Service["sockets"] {
   return {
-    maxPayloadLength: bodyLimitBytes,
-    backpressureLimit: hardLimitBytes,
-    closeOnBackpressureLimit: true,
-    idleTimeout: idleSeconds,
-    sendPings: true,
-    perMessageDeflate: false,
     open(socket) {
       socket.subscribe(anchorTopic);
-      follow(socket, parts(), socket.data.afterSeq);
+      follow(socket, parts, socket.data.afterSeq);
     },
     message(socket, message) {
-      void answer(socket, message, parts());
+      void answer(socket, message, parts);
     },
     drain: (socket) => socket.data.follower?.resume(),
     close: (socket) => socket.data.follower?.stop(),
@@ -62,14 +42,10 @@ export function createSocketHandler(parts: () => DaemonParts): Bun.WebSocketHand
 
 /** Broadcasts a stored event to the sockets that are live. */
 export function publishEvent(
-  server: Bun.Server<SocketData>,
+  server: SocketServer,
   event: { readonly sessionId: string; readonly text: string },
 ): void {
   server.publish(topicOf(event.sessionId), event.text);
-}
-
-export function closeSocket(socket: Socket): void {
-  socket.close(closeCodes.goingAway, "the daemon stops");
 }
 
 function follow(socket: Socket, parts: DaemonParts, afterSeq: number): void {
@@ -86,7 +62,7 @@ function follow(socket: Socket, parts: DaemonParts, afterSeq: number): void {
         });
       },
       isFull: () => socket.getBufferedAmount() > fullBytes,
-      refuse: (error) => refuseCursor(socket, error, parts),
+      refuse: (error, cursor) => refuseCursor(socket, { error, cursor }, parts),
       cut() {
         socket.close(closeCodes.tooSlow, "too slow: come back with your last seq");
         setTimeout(() => socket.terminate(), farewellMs);
@@ -106,15 +82,23 @@ function follow(socket: Socket, parts: DaemonParts, afterSeq: number): void {
  * Ours is told and closed: it decides what to do. The existing client knows no such frame and would come back with the
  * same cursor for ever: it is told, then gets what there is.
  */
-function refuseCursor(socket: Socket, error: OptaError, parts: DaemonParts): void {
-  const { sessionId, afterSeq, dialect } = socket.data;
+function refuseCursor(
+  socket: Socket,
+  { error, cursor }: { readonly error: OptaError; readonly cursor: number },
+  parts: DaemonParts,
+): void {
+  const { sessionId, dialect } = socket.data;
   const { stream } = parts.engine;
   const headSeq = stream.lastSeq(sessionId);
-  const firstSeq = afterSeq > headSeq ? headSeq + 1 : stream.firstSeqAfter(sessionId, afterSeq);
+  const firstSeq = cursor > headSeq ? headSeq + 1 : stream.firstSeqAfter(sessionId, cursor);
   socket.send(JSON.stringify({ ...cursorError(error), firstSeq, headSeq }));
-  socket.data.follower?.stop();
-  if (dialect === "opta") socket.close(closeCodes.badCursor, error.code);
-  else setTimeout(() => follow(socket, parts, firstSeq - 1), 0);
+  if (dialect === "opta") {
+    socket.close(closeCodes.badCursor, error.code);
+    return;
+  }
+  setTimeout(() => {
+    if (socket.readyState === WebSocket.OPEN) follow(socket, parts, firstSeq - 1);
+  }, 0);
 }
 
 async function answer(socket: Socket, message: string | Buffer, parts: DaemonParts): Promise<void> {

@@ -2,13 +2,17 @@
 // that tell of both (contracts/daemon-v3.md section 2). How a process is started and ended comes in as an argument;
 // who may start one, and in which directory, is the caller's.
 import { createId } from "../base/ids.ts";
-import type { BackgroundChunk, BackgroundProcess, killSignals } from "../protocol/background.ts";
+import type { BackgroundProcess, killSignals } from "../protocol/background.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { EventPayload } from "../protocol/event.ts";
 import type { CheckedParams, OperationResult } from "../protocol/operations.ts";
+import {
+  type BackgroundOutput,
+  createBackgroundOutput,
+  type OutputStream,
+} from "./background-output.ts";
 
 type Signal = (typeof killSignals)[number];
-type Stream = BackgroundChunk["stream"];
 
 /** Implemented in tools/background-process.ts. @throws when the process cannot be started */
 export type StartBackgroundProcess = (options: {
@@ -18,7 +22,7 @@ export type StartBackgroundProcess = (options: {
   /** PATH for the process; its starter's own where undefined. */
   readonly path: string | undefined;
   /** The buffer is reused after the call; none comes after `close`. */
-  onOutput(stream: Stream, bytes: Uint8Array): void;
+  onOutput(stream: OutputStream, bytes: Uint8Array): void;
 }) => RunningProcess;
 
 export interface RunningProcess {
@@ -94,21 +98,12 @@ const closingGraceMs = 1_000;
 const lateOutputMs = 200;
 /** A finished process can be asked about for so long... */
 const keptMs = 5 * 60_000;
-/** ...but no more of them than this, per session: each may hold keptOutputBytes. */
+/** ...but no more of them than this, per session: each may hold a megabyte of output. */
 const keptFinished = 20;
-/** Bytes of one event's text, about: a client shows it in one piece. */
-const maxChunkBytes = 64 * 1024;
-/** The end of the output, which can be asked for. */
-const keptOutputBytes = 1024 * 1024;
-/** Events are stored for ever: a process that prints without end must not fill the disk. Its last output is kept still. */
-const toldOutputBytes = 4 * 1024 * 1024;
-/** What a chunk costs beside its text, in memory or as an event: output byte by byte is bounded as well. */
-const chunkCostBytes = 128;
-
 interface Entry {
   /** Changes as a whole: what was given out stays as it was. `runtimeMs` is filled in when it is asked for. */
   process: BackgroundProcess;
-  readonly output: Output;
+  readonly output: BackgroundOutput;
   /** Undefined when it could not be started. */
   running?: RunningProcess;
   /** Set by what ended it first; resolves when it is over and told. */
@@ -219,7 +214,7 @@ export function createBackground(options: BackgroundOptions): Background {
       runtimeMs: 0,
       timeoutMs,
     };
-    const output = createOutput({
+    const output = createBackgroundOutput({
       now,
       tell: (chunk) => {
         const { processId, pid } = entry.process;
@@ -330,60 +325,6 @@ export function createBackground(options: BackgroundOptions): Background {
     },
   };
 }
-
-interface Output {
-  write(stream: Stream, bytes: Uint8Array): void;
-  /** Passes on what was still incomplete. */
-  end(): void;
-  /** What is kept, oldest first. */
-  chunks(): readonly BackgroundChunk[];
-}
-
-/** Both outputs of one process as numbered text: all of it told, up to a limit or a refusal, and the end kept. */
-function createOutput({
-  now,
-  tell,
-}: {
-  readonly now: () => Date;
-  readonly tell: (chunk: BackgroundChunk) => boolean;
-}): Output {
-  // A character may be split between two reads of a stream.
-  const createDecoder = () => new TextDecoder("utf-8", { ignoreBOM: true });
-  const decoders = { stdout: createDecoder(), stderr: createDecoder() };
-  const kept: BackgroundChunk[] = [];
-  let lastSeq = 0;
-  let keptBytes = 0;
-  let untoldBytes = toldOutputBytes;
-
-  function add(stream: Stream, text: string): void {
-    if (text === "") return;
-    const chunk: BackgroundChunk = { seq: ++lastSeq, ts: now().toISOString(), stream, text };
-    kept.push(chunk);
-    keptBytes += costOf(chunk);
-    while (keptBytes > keptOutputBytes) {
-      const oldest = kept.shift();
-      if (oldest === undefined) break;
-      keptBytes -= costOf(oldest);
-    }
-    if (untoldBytes <= 0) return;
-    untoldBytes = tell(chunk) ? untoldBytes - costOf(chunk) : 0;
-  }
-
-  return {
-    write(stream, bytes) {
-      for (let start = 0; start < bytes.length; start += maxChunkBytes) {
-        const piece = bytes.subarray(start, start + maxChunkBytes);
-        add(stream, decoders[stream].decode(piece, { stream: true }));
-      }
-    },
-    end() {
-      for (const stream of ["stdout", "stderr"] as const) add(stream, decoders[stream].decode());
-    },
-    chunks: () => kept,
-  };
-}
-
-const costOf = ({ text }: BackgroundChunk) => Buffer.byteLength(text) + chunkCostBytes;
 
 const endedMs = ({ process }: Entry) => Date.parse(process.endedAt ?? process.startedAt);
 

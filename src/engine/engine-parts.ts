@@ -10,10 +10,11 @@ import type { ModelConnections } from "./model-connections.ts";
 import type { OpenSessions } from "./open-sessions.ts";
 
 export interface EngineOptions {
-  readonly daemonId: string;
   readonly settings: () => EngineSettings;
   readonly store: SessionStore;
   readonly events: EventStore;
+  /** Over the same store. */
+  readonly log: EventLog;
   readonly startProcess: StartBackgroundProcess;
   /** Absolute, symbolic links resolved; so is settingsDirectory. */
   readonly home: string;
@@ -29,7 +30,6 @@ export interface EngineOptions {
 
 export interface EngineParts {
   readonly options: EngineOptions;
-  readonly log: EventLog;
   readonly sessions: OpenSessions;
   readonly models: ModelConnections;
 }

@@ -6,7 +6,6 @@ import type { CheckedParams, OperationName, OperationResult } from "../protocol/
 import { createBackground } from "./background.ts";
 import { createBackgroundOperations } from "./background-operations.ts";
 import type { EngineOptions, EngineParts, Handlers } from "./engine-parts.ts";
-import { createEventLog, type EventStream } from "./event-log.ts";
 import { createLmxOperations } from "./lmx-operations.ts";
 import { createModelConnections } from "./model-connections.ts";
 import { createOpenSessions } from "./open-sessions.ts";
@@ -23,8 +22,6 @@ export interface Engine {
   ): Promise<OperationResult<N>>;
   /** @throws OptaError before-retention | ahead-of-head for a bad cursor */
   events(sessionId: string, afterSeq: number, signal: AbortSignal): AsyncIterable<OptaEvent>;
-  /** The log, for readers that take events as they were stored. */
-  readonly stream: EventStream;
   /** Ends what a crash left unfinished; to be called before anybody is served. */
   settle(): Promise<void>;
   /** A permission answer that is none: the request it names is denied (promises G1). */
@@ -37,15 +34,13 @@ export interface Engine {
 }
 
 export function createEngine(options: EngineOptions): Engine {
-  const { events, now, settings } = options;
-  const log = createEventLog({ daemonId: options.daemonId, now, store: events });
+  const { log, now, settings } = options;
   const models = createModelConnections(settings);
   const sessions = createOpenSessions({
     ...options,
-    log,
     questionTimeoutMs: () => settings().permissions.timeoutMs,
   });
-  const parts: EngineParts = { options, log, sessions, models };
+  const parts: EngineParts = { options, sessions, models };
   const background = createBackground({
     start: options.startProcess,
     now,
@@ -71,7 +66,6 @@ export function createEngine(options: EngineOptions): Engine {
   return {
     call: (operation, params, signal) => handlers[operation](params, signal),
     events: (sessionId, afterSeq, signal) => log.subscribe(sessionId, afterSeq, signal),
-    stream: log,
     settle: () => sessions.settleAll(),
     denyMalformed: permissions.denyMalformed,
     isBusy: (sessionId) => sessions.find(sessionId)?.isBusy() ?? false,
@@ -89,7 +83,6 @@ export function createEngine(options: EngineOptions): Engine {
       await background.closeAll();
       await sessions.close(reason);
       settings().provider.close();
-      events.close();
     },
   };
 }

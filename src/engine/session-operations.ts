@@ -24,8 +24,8 @@ type SessionOperation =
   | "session.context";
 
 export function createSessionOperations(parts: EngineParts): Handlers<SessionOperation> {
-  const { options, sessions, models, log } = parts;
-  const { store, events, now } = options;
+  const { options, sessions, models } = parts;
+  const { store, events, log, now } = options;
 
   /** Where a session works that names no workspace: never the daemon's own directory (lesson 2). */
   async function emptyWorkspace(sessionId: string): Promise<string> {

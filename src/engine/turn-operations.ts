@@ -23,8 +23,8 @@ export interface TurnOperations extends Handlers<"turn.submit" | "turn.cancel"> 
 }
 
 export function createTurnOperations(parts: EngineParts): TurnOperations {
-  const { options, sessions, models, log } = parts;
-  const { store, events, now, platform } = options;
+  const { options, sessions, models } = parts;
+  const { store, events, log, now, platform } = options;
   let refusal: OptaError | undefined;
 
   async function turnContext(

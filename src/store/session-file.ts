@@ -1,12 +1,11 @@
 // Sessions on disk: <directory>/<id>.json, one file each, replaced whole and durably, private from the first
 // moment; beside it <id>/ for the lock and for long tool output. Other programs keep files in the same
 // directory (index.json, backups); only names that are session ids are ours.
-import { removeEmptyDirectories } from "../base/held-directory.ts";
-import { SQLiteError } from "bun:sqlite";
 import { existsSync, mkdirSync, promises, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type WrittenFile, writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock } from "../base/file-lock.ts";
+import { removeEmptyDirectories } from "../base/held-directory.ts";
 import { errnoOf, toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import { sessionIdSchema, type SessionSummary } from "../protocol/session.ts";
@@ -14,6 +13,7 @@ import { describeThisProcess, sessionLockedError } from "./session-holder.ts";
 import { readSession, type SessionReading, toSummary } from "./session-shapes.ts";
 import type { SessionLock, SessionStore } from "./session-store.ts";
 import { setAside } from "./set-aside.ts";
+import { toStoreError } from "./sqlite-error.ts";
 
 export interface SessionStoreOptions {
   /** The sessions directory, absolute; made (0700) by the first save or lock. */
@@ -217,13 +217,7 @@ function storing<T>(doing: string, work: () => T, undo?: () => void): T {
 }
 
 function storageError(thrown: unknown, doing: string): OptaError {
-  const error =
-    thrown instanceof SQLiteError
-      ? new OptaError(
-          thrown.code === "SQLITE_FULL" ? "storage-full" : "storage-failed",
-          `cannot ${doing}: ${thrown.message}`,
-        )
-      : toOptaError(toStorageError(thrown, doing));
+  const error = toStoreError(thrown, doing);
   if (error.code !== "storage-full" && error.code !== "storage-failed") return error;
   const hint = error.hint === undefined ? elsewhereHint : `${error.hint}\n${elsewhereHint}`;
   return new OptaError(error.code, error.message, hint);

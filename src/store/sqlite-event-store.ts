@@ -2,13 +2,19 @@
 // returns) and a power cut (control events: the commit that stores one is synced, and all before it with it).
 // One process writes (the daemon holds the directory's lock), so the file is locked exclusively and needs no
 // shared memory. Knows no event: the log gives it texts. Which sessions' events are dropped is event-retention.ts.
-import { Database, SQLiteError } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
-import { errnoOf, toStorageError } from "../base/storage-error.ts";
-import { OptaError, toOptaError } from "../protocol/error.ts";
+import { errnoOf } from "../base/storage-error.ts";
 import type { EventRecord, EventStore, UnsettledTurn } from "./event-store.ts";
 import { createDiskReserve, type DiskReserve } from "./disk-reserve.ts";
 import { setAside } from "./set-aside.ts";
+import {
+  isDatabaseCorrupt,
+  isDatabaseFull,
+  storageFull,
+  storing,
+  toStoreError,
+} from "./sqlite-error.ts";
 
 export interface SqliteEventStoreOptions {
   /** Made (0600) when missing; its directory exists and is private. */
@@ -46,6 +52,9 @@ CREATE TABLE IF NOT EXISTS turns (
 CREATE INDEX IF NOT EXISTS unsettled_turns ON turns (session) WHERE ended = 0 OR content IS NOT NULL;
 `;
 
+const openingTheLog = "open the event log";
+const storingAnEvent = "store an event";
+
 interface SessionRow {
   readonly number: number;
   readonly head: number;
@@ -58,7 +67,7 @@ export function createSqliteEventStore(options: SqliteEventStoreOptions): Sqlite
   const { database, setAside: keptAs } = openDatabase(options.path);
   const reserve = createDiskReserve(options.reservePath);
   reserve.fill();
-  return storing("open the event log", () => ({
+  return storing(openingTheLog, () => ({
     ...createStore(database, { ...options, reserve }),
     database,
     setAside: keptAs,
@@ -176,13 +185,14 @@ function createStore(
     append(record) {
       const number = numberOf(record.sessionId);
       if (number === undefined) throw new Error(`session ${record.sessionId} was not opened`);
-      if (reserve.isSpent() && !record.isClosing && !reserve.fill()) throw diskFull();
-      storing("store an event", () => {
+      if (reserve.isSpent() && !record.isClosing && !reserve.fill())
+        throw storageFull(storingAnEvent);
+      storing(storingAnEvent, () => {
         try {
           insert(number, record);
         } catch (error) {
           // The kept-back megabyte is for the events that end what runs; the next one of those finds it free.
-          if (!isFull(error) || !reserve.spend() || !record.isClosing) throw error;
+          if (!isDatabaseFull(error) || !reserve.spend() || !record.isClosing) throw error;
           insert(number, record);
         }
       });
@@ -267,13 +277,12 @@ function openDatabase(path: string): { database: Database; setAside: string | un
   try {
     return { database: prepare(path), setAside: undefined };
   } catch (error) {
-    if (!(error instanceof SQLiteError) || !isCorrupt(error))
-      throw storageError(error, "open the event log");
+    if (!isDatabaseCorrupt(error)) throw toStoreError(error, openingTheLog);
   }
   const keptAs = setAside(path);
   // The write-ahead log belongs to the file that was set aside: a new database must not take it for its own.
   for (const suffix of ["-wal", "-journal"]) setAside(`${path}${suffix}`);
-  return { database: storing("open the event log", () => prepare(path)), setAside: keptAs };
+  return { database: storing(openingTheLog, () => prepare(path)), setAside: keptAs };
 }
 
 function prepare(path: string): Database {
@@ -304,36 +313,4 @@ function createPrivateFile(path: string): void {
   } catch (error) {
     if (errnoOf(error) !== "EEXIST") throw error;
   }
-}
-
-function isCorrupt({ code }: SQLiteError): boolean {
-  return code === "SQLITE_NOTADB" || (code?.startsWith("SQLITE_CORRUPT") ?? false);
-}
-
-function isFull(error: unknown): boolean {
-  return error instanceof SQLiteError && error.code === "SQLITE_FULL";
-}
-
-function diskFull(): OptaError {
-  return new OptaError(
-    "storage-full",
-    "cannot store an event: the disk is full",
-    "free some space (df -h shows where), then try again",
-  );
-}
-
-function storing<T>(doing: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw storageError(error, doing);
-  }
-}
-
-function storageError(thrown: unknown, doing: string): OptaError {
-  if (isFull(thrown)) return diskFull();
-  if (thrown instanceof SQLiteError) {
-    return new OptaError("storage-failed", `cannot ${doing}: ${thrown.message}`);
-  }
-  return toOptaError(toStorageError(thrown, doing));
 }

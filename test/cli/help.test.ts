@@ -13,9 +13,11 @@ Commands:
   do           work on a task in this directory, then exit
   demo         watch opta repair a small project; a script plays the model
   status       show the model server that opta would use
+  doctor       check settings, disk, model server and programs
   models       list, load, unload, choose and name models
   context      show what fills the model's context window
   sessions     list, show, search, export and delete saved sessions
+  daemon       serve many clients from one process: start, stop, status, logs, events
   config       read and change settings
   permissions  explain what opta may do without asking
   completions  print shell completions for bash, zsh or fish
@@ -75,7 +77,7 @@ test("the exit codes are printed from the one table", async () => {
     0  done
     1  error
     2  wrong usage or configuration
-    3  no model server reachable, or no model loaded
+    3  no model server reachable, no model loaded, or another daemon holds the place
     4  the model server refused the key
     5  the model server failed
     6  something was denied by policy

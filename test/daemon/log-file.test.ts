@@ -16,14 +16,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  createLogFile,
-  followLog,
-  type LogEntry,
-  type LogFile,
-  type LogFileOptions,
-  readLogTail,
-} from "../../src/daemon/log-file.ts";
+import { createLogFile, type LogEntry, type LogFile, type LogFileOptions } from "../../src/daemon/log-file.ts";
+import { followLog, readLogTail } from "../../src/daemon/log-reader.ts";
 
 const place = { directory: "" };
 const at = (name: string) => join(place.directory, name);

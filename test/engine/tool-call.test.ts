@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import type { EngineSettings } from "../../src/engine/engine-settings.ts";
+import { createEventLog } from "../../src/engine/event-log.ts";
 import { createEngine } from "../../src/engine/engine.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
 import type { Provider, ProviderToolCall } from "../../src/providers/provider.ts";
@@ -63,10 +64,11 @@ async function turnWith(calls: readonly ProviderToolCall[], { parallelTools = tr
     permissions: { mode: "safe", rules: [], timeoutMs: 60_000 },
     maxSteps: 5,
   };
+  const events = createMemoryEventStore();
   const engine = createEngine({
-    daemonId: "test",
+    events,
+    log: createEventLog({ daemonId: "test", now: () => new Date(0), store: events }),
     settings: () => settings,
-    events: createMemoryEventStore(),
     startProcess: () => {
       throw new Error("not asked for");
     },
@@ -84,17 +86,17 @@ async function turnWith(calls: readonly ProviderToolCall[], { parallelTools = tr
     { metadata: { workspace: directory } },
     signal,
   );
-  const events: OptaEvent[] = [];
+  const seen: OptaEvent[] = [];
   const ids = { clientId: "t", writerId: "t" };
   await engine.call("turn.submit", { sessionId, ...ids, content: "go", mode: "do" }, signal);
   for await (const event of engine.events(sessionId, 0, signal)) {
-    events.push(event);
+    seen.push(event);
     if (event.event === "turn.done" || event.event === "turn.error") break;
   }
   const { messages } = await engine.call("session.get", { sessionId }, signal);
   await engine.close();
   rmSync(directory, { recursive: true, force: true });
-  return { events, messages, running };
+  return { events: seen, messages, running };
 }
 
 const call = (id: string): ProviderToolCall => ({ id, name: "look", arguments: `{"at":"${id}"}` });

@@ -1,6 +1,5 @@
 // `opta daemon install` and `uninstall`: whether the daemon runs from login on.
 import { stripTerminalText } from "../../base/terminal-text.ts";
-import { stopDaemonProcess } from "../../client/daemon-process.ts";
 import { defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
 
@@ -11,13 +10,22 @@ export const install = defineCommand({
   notes: "PATH is kept as it is now: run it again after your shell's PATH has changed.",
   async run({ io, environment, loadDirectory }) {
     const [{ installLaunchAgent }, { runServiceCommand }] = await loadLaunch();
-    const { platform } = process;
+    const [{ installedAs }, { stopDaemonProcess }] = await Promise.all([
+      import("../../daemon/installed-as.ts"),
+      import("../../client/daemon-process.ts"),
+    ]);
     // The service manager's daemon takes the place of one that was started by hand.
-    const stopped = await stopDaemonProcess(loadDirectory());
-    if (stopped !== "not running") io.stderr.write("the running daemon was stopped first\n");
-    const executable = process.execPath;
-    const options = { platform, environment, run: runServiceCommand, executable };
-    return report(await installLaunchAgent(options), io);
+    if (installedAs(environment) === null) {
+      const stopped = await stopDaemonProcess(loadDirectory());
+      if (stopped !== "not running") io.stderr.write("the running daemon was stopped first\n");
+    }
+    const installed = await installLaunchAgent({
+      platform: process.platform,
+      environment,
+      run: runServiceCommand,
+      executable: process.execPath,
+    });
+    return report(installed, io);
   },
 });
 
@@ -27,11 +35,12 @@ export const uninstall = defineCommand({
   examples: ["opta daemon uninstall"],
   async run({ io, environment }) {
     const [{ uninstallLaunchAgent }, { runServiceCommand }] = await loadLaunch();
-    const { platform } = process;
-    return report(
-      await uninstallLaunchAgent({ platform, environment, run: runServiceCommand }),
-      io,
-    );
+    const uninstalled = await uninstallLaunchAgent({
+      platform: process.platform,
+      environment,
+      run: runServiceCommand,
+    });
+    return report(uninstalled, io);
   },
 });
 

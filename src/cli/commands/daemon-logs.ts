@@ -1,7 +1,7 @@
 // `opta daemon logs`: what the daemon wrote about itself. Reads the files, so that it works without a daemon.
 import { dirname } from "node:path";
 import { stripTerminalText } from "../../base/terminal-text.ts";
-import { daemonPaths } from "../../store/daemon-state.ts";
+import { daemonPaths } from "../../store/daemon-place.ts";
 import { defineCommand } from "../command.ts";
 import { onInterrupt } from "../interrupt.ts";
 import type { Io } from "../output/io.ts";
@@ -35,7 +35,7 @@ export const logs = defineCommand({
   },
   examples: ["opta daemon logs", "opta daemon logs -f", "opta daemon logs --json | jq .msg"],
   async run({ args, io, loadDirectory }) {
-    const { followLog, readLogTail } = await import("../../daemon/log-file.ts");
+    const { followLog, readLogTail } = await import("../../daemon/log-reader.ts");
     const { log } = daemonPaths(loadDirectory());
     const stopFollowing = new AbortController();
     const stop = onInterrupt(() => stopFollowing.abort());

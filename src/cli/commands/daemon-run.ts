@@ -18,20 +18,11 @@ export const run = defineCommand({
   summary: "be the daemon, in the foreground (for launchd and systemd)",
   args: { port: portFlag },
   examples: ["opta daemon run", "opta daemon run --port 9999"],
-  async run({ args, io, environment, loadConfig }) {
+  async run({ args, io, environment, loadDirectory }) {
     const { startDaemon } = await import("../../daemon/daemon.ts");
-    const load = () => loadConfig();
     let daemon: Awaited<ReturnType<typeof startDaemon>>;
     try {
-      daemon = await startDaemon({
-        environment,
-        loaded: await load(),
-        load,
-        port: args.port,
-        onReady({ port }) {
-          io.stdout.write(`opta daemon on http://127.0.0.1:${port} (pid ${process.pid})\n`);
-        },
-      });
+      daemon = await startDaemon({ root: loadDirectory(), environment, port: args.port });
     } catch (thrown) {
       // launchd would start it again every ten seconds, for as long as the other one lives.
       const byLaunchd = environment.variables["XPC_SERVICE_NAME"] === "app.opta.daemon";
@@ -40,6 +31,8 @@ export const run = defineCommand({
       io.stderr.write(`opta: ${thrown.message}\n`);
       return exitCodes.done.exit;
     }
+    const { port } = daemon.state;
+    io.stdout.write(`opta daemon on http://127.0.0.1:${port} (pid ${process.pid})\n`);
     return serveUntilStopped(daemon);
   },
 });

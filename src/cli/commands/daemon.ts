@@ -1,8 +1,7 @@
 // `opta daemon`: start, stop and look at the process that serves many clients. It runs by itself (daemon-run.ts);
-// these commands only talk to it.
-import { askDaemon, findDaemon } from "../../client/daemon-address.ts";
-import { startDaemonProcess, stopDaemonProcess } from "../../client/daemon-process.ts";
-import { type DaemonState, daemonPaths } from "../../store/daemon-state.ts";
+// these commands only talk to it. They load late what `opta daemon run` does not need, so that it stays small.
+import { daemonPaths } from "../../store/daemon-place.ts";
+import type { DaemonState } from "../../store/daemon-state.ts";
 import { type CommandContext, type CommandGroup, defineCommand, type Flags } from "../command.ts";
 import { toJsonText } from "../output/json.ts";
 import { formatCount, formatSeconds } from "../output/quantity.ts";
@@ -30,6 +29,7 @@ const stop = defineCommand({
   args: { json },
   examples: ["opta daemon stop"],
   async run({ args, io, loadDirectory }) {
+    const { stopDaemonProcess } = await import("../../client/daemon-process.ts");
     const outcome = await stopDaemonProcess(loadDirectory());
     if (args.json) io.stdout.write(toJsonText({ outcome }));
     else io.stdout.write(stopLines[outcome]);
@@ -50,6 +50,7 @@ const restart = defineCommand({
   args: { port: portFlag, json },
   examples: ["opta daemon restart"],
   async run(context) {
+    const { stopDaemonProcess } = await import("../../client/daemon-process.ts");
     await stopDaemonProcess(context.loadDirectory());
     return startAndTell(context, context.args);
   },
@@ -61,6 +62,7 @@ const status = defineCommand({
   args: { json },
   examples: ["opta daemon status", "opta daemon status --json | jq .state.port"],
   async run({ args, io, loadDirectory }) {
+    const { askDaemon, findDaemon } = await import("../../client/daemon-address.ts");
     const root = loadDirectory();
     const found = findDaemon(root);
     const health = found && (await askDaemon(found, { limitMs: statusLimitMs }));
@@ -107,9 +109,12 @@ export const command: CommandGroup = {
 };
 
 async function startAndTell(
-  { io, environment, loadDirectory }: CommandContext<Flags>,
+  { io, environment, loadConfig, loadDirectory }: CommandContext<Flags>,
   args: { readonly port: number | undefined; readonly json: boolean },
 ): Promise<number> {
+  // A daemon reads its settings when it first needs them: what is wrong with them is said here, to a person.
+  await loadConfig();
+  const { startDaemonProcess } = await import("../../client/daemon-process.ts");
   const { state, wasRunning } = await startDaemonProcess({
     root: loadDirectory(),
     command: ownCommand(),

@@ -61,8 +61,8 @@ export const command = defineCommand({
   summary: "work on a task in this directory, then exit",
   args: flags,
   notes:
-    "Without a task, --continue and --resume go on where an answer was cut at its limit or interrupted. " +
-    "A running daemon does the work when its settings are those of this command; the output is the same.",
+    "Without a task, --continue and --resume go on with an answer that was cut or interrupted.\n" +
+    "A running daemon with the same settings does the work; what is printed is the same.",
   positionals: [{ name: "task", description: "what to do; - reads it from stdin", variadic: true }],
   examples: [
     'opta do "why does the login test fail?"',

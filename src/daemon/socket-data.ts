@@ -1,0 +1,12 @@
+// What the daemon remembers of one WebSocket.
+import type { Dialect } from "../protocol/dialect.ts";
+import type { Follower } from "./followers.ts";
+
+export interface SocketData {
+  readonly sessionId: string;
+  readonly afterSeq: number;
+  readonly dialect: Dialect;
+  follower: Follower | undefined;
+  /** Commands that are not answered yet. */
+  pending: number;
+}

@@ -1,0 +1,125 @@
+// The daemon's place in opta's own directory: its files, the kernel lock that only one process holds, and writing where
+// it is. Kept free of schemas: a daemon that only waits stays small. Reading is daemon-state.ts.
+import { lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomic } from "../base/atomic-file.ts";
+import { acquireFileLock, type FileLock, isFileLockHeld } from "../base/file-lock.ts";
+import { toStorageError } from "../base/storage-error.ts";
+import { OptaError, toOptaError } from "../protocol/error.ts";
+import type { DaemonOwner, DaemonState } from "./daemon-state.ts";
+
+export interface DaemonPaths {
+  /** <root>/daemon, 0700. */
+  readonly directory: string;
+  readonly state: string;
+  readonly lock: string;
+  readonly log: string;
+  readonly events: string;
+  readonly reserve: string;
+}
+
+/** @param root opta's own directory */
+export function daemonPaths(root: string): DaemonPaths {
+  const directory = join(root, "daemon");
+  return {
+    directory,
+    state: join(directory, "state.json"),
+    lock: join(directory, "owner", "lock"),
+    log: join(directory, "daemon.log"),
+    events: join(directory, "events.sqlite"),
+    reserve: join(directory, "reserve"),
+  };
+}
+
+/** 0600 from its first moment, never through a link. @throws OptaError storage-full | storage-failed */
+export async function writeDaemonState(paths: DaemonPaths, state: DaemonState): Promise<void> {
+  const path = join(realpathSync(paths.directory), "state.json");
+  try {
+    rmSync(path, { force: true });
+    const text = `${JSON.stringify(state, null, 2)}\n`;
+    await writeFileAtomic(path, text, { mode: 0o600, links: "refuse" });
+  } catch (error) {
+    throw toOptaError(toStorageError(error, `write ${path}`));
+  }
+}
+
+export function removeDaemonState(paths: DaemonPaths): void {
+  rmSync(paths.state, { force: true });
+}
+
+export function isDaemonAlive(paths: DaemonPaths): boolean {
+  return isFileLockHeld(paths.lock);
+}
+
+/** Those who only ask whether the lock is held hold it for less than a millisecond. */
+const lockAttempts = 20;
+const lockWaitMs = 5;
+
+/**
+ * Takes the daemon's place: one per directory, freed by the kernel when the process dies (promises D1).
+ * @throws OptaError daemon-running, naming the owner | unsafe-directory | storage-full | storage-failed
+ */
+export async function takeDaemonPlace(root: string): Promise<FileLock> {
+  const paths = daemonPaths(root);
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw toOptaError(toStorageError(error, `make ${paths.directory}`));
+  }
+  refuseOpenDirectory(realpathSync(root), "settings directory", 0o022);
+  refuseOpenDirectory(paths.directory, "daemon directory", 0o077);
+  const owner: DaemonOwner = { pid: process.pid, since: new Date().toISOString() };
+  for (let attempt = 1; ; attempt++) {
+    const lock = take(paths, owner);
+    if (lock.acquired) return lock;
+    if (attempt === lockAttempts) throw daemonRunning(paths, lock.heldBy);
+    await Bun.sleep(lockWaitMs);
+  }
+}
+
+function take(paths: DaemonPaths, owner: DaemonOwner) {
+  try {
+    return acquireFileLock(paths.lock, owner);
+  } catch (error) {
+    throw toOptaError(toStorageError(error, `lock ${paths.directory}`));
+  }
+}
+
+function daemonRunning(paths: DaemonPaths, heldBy: unknown): OptaError {
+  const { pid } = (heldBy ?? {}) as Partial<DaemonOwner>;
+  const state = readLoosely(paths.state);
+  const where = state?.pid === pid && state?.port ? ` on port ${state.port}` : "";
+  return new OptaError(
+    "daemon-running",
+    `a daemon is running already${pid === undefined ? "" : ` (pid ${pid})`}${where}`,
+    "opta daemon status",
+  );
+}
+
+/** For a message only: what is not there is not said. */
+function readLoosely(path: string): Partial<DaemonState> | undefined {
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Partial<DaemonState>;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Refuses what others could have written or may read (promises S2), as ssh does with its files.
+ * @throws OptaError unsafe-directory
+ */
+function refuseOpenDirectory(path: string, what: string, forbiddenBits: number): void {
+  const stats = lstatSync(path);
+  const refuse = (problem: string, mend: string) => {
+    throw new OptaError("unsafe-directory", `the ${what} ${path} ${problem}`, mend);
+  };
+  if (stats.isSymbolicLink()) refuse("is a symbolic link", `rm ${path}   (opta makes its own)`);
+  if (!stats.isDirectory()) refuse("is not a directory", `mv ${path} ${path}.old`);
+  const user = process.geteuid?.();
+  if (user !== undefined && stats.uid !== user) {
+    refuse("belongs to another user", `sudo chown -R "$USER" ${path}`);
+  }
+  if ((stats.mode & forbiddenBits) !== 0) refuse("is open to other users", `chmod go-rwx ${path}`);
+}
