@@ -15,7 +15,23 @@ interface Step {
   readonly isVital?: boolean;
   /** Its output ends with bun test's counts. */
   readonly isTests?: boolean;
+  /** Added to the environment. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
+
+/** The acceptance tests of `opta do`, once more with a daemon that does the work (test/support/do.ts). */
+const attachedTests = [
+  "do",
+  "do-failures",
+  "do-permissions",
+  "do-cancel",
+  "turn-rules",
+  "text-calls",
+  "server-errors",
+  "cloud",
+  "context",
+  "search",
+].map((name) => `test/acceptance/${name}.test.ts`);
 
 const steps: readonly Step[] = [
   { name: "install", commands: [[bun, "install", "--frozen-lockfile"]], isVital: true },
@@ -25,6 +41,12 @@ const steps: readonly Step[] = [
   { name: "dead-exports", commands: [tool("knip", "--no-progress")] },
   { name: "build", commands: [[bun, "scripts/build.ts"]] },
   { name: "tests", commands: [[bun, "test", "--timeout", "30000"]], isTests: true },
+  {
+    name: "tests-attached",
+    commands: [[bun, "test", "--timeout", "60000", ...attachedTests]],
+    environment: { OPTA_TEST_MODE: "attached" },
+    isTests: true,
+  },
 ];
 
 const deepSteps: readonly Step[] = [
@@ -99,7 +121,7 @@ interface Outcome {
 async function runStep(step: Step): Promise<Outcome> {
   let output = "";
   for (const command of step.commands) {
-    const outcome = await run(command);
+    const outcome = await run(command, step.environment);
     output += outcome.output;
     if (outcome.exitCode !== 0) return { exitCode: outcome.exitCode, output };
   }
@@ -117,9 +139,13 @@ function countStep(step: Step, { exitCode, output }: Outcome): Counts {
 }
 
 /** Runs to the end, stdout and stderr together, so that a failure reads as on a terminal. */
-async function run(command: readonly string[]): Promise<Outcome> {
+async function run(
+  command: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Outcome> {
   const child = Bun.spawn(["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", ...command], {
     cwd: root,
+    env: { ...process.env, ...environment },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",

@@ -4,7 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
-import { daemonPaths, isDaemonAlive, removeDaemonState } from "../store/daemon-place.ts";
+import { daemonPaths, daemonRuntime, isDaemonAlive, removeDaemonState } from "../store/daemon-place.ts";
 import { daemonOwner, type DaemonState } from "../store/daemon-state.ts";
 import { askDaemon, findDaemon } from "./daemon-address.ts";
 
@@ -78,6 +78,7 @@ function spawnDaemon({ root, command, environment, port }: StartOptions) {
     cwd: "/",
     env: {
       ...environment,
+      ...daemonRuntime,
       ...(environment["OPTA_CONFIG_DIR"] ? { OPTA_CONFIG_DIR: root } : {}),
     },
     stdio: ["ignore", "pipe", errors],

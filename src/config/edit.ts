@@ -63,13 +63,14 @@ export async function setConfig(path: string, key: string, text: string): Promis
 /**
  * Changes one entry of a setting that is a map (`aliases`, `models`, `mcp.servers`); undefined removes it, and
  * with the last one the map. Names may hold dots, so that they are no dotted keys.
- * @throws OptaError config-invalid | storage-full | storage-failed
+ * @throws OptaError usage for the one name that no object keeps | config-invalid | storage-full | storage-failed
  */
 export async function setConfigEntry(
   path: string,
   key: "aliases" | "models" | "mcp.servers",
   entry: { readonly name: string; readonly value: unknown },
 ): Promise<void> {
+  if (entry.name === "__proto__") throw new OptaError("usage", `${entry.name} is no name`);
   await changeConfig(path, (settings) => {
     const now = readKey(settings, key);
     const { [entry.name]: _, ...others } = isJsonObject(now) ? now : {};

@@ -1,6 +1,7 @@
 // One request, in a fixed order: which page it comes from, whether there is such a route, whether it is authorised;
 // only then its body is read and the route answers (promises S4, S5). By which name the daemon was called has been
 // checked before (server.ts).
+import { toOptaError } from "../protocol/error.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { corsHeaders, errorAnswer, jsonAnswer, notFound, unauthorized } from "./http.ts";
 import { afterSeqOf, checkedSessionId, dialectOf } from "./own-routes.ts";
@@ -53,7 +54,13 @@ async function answerChecked(
   // A model may take minutes to load: once the request is here, the daemon decides how long its answer takes.
   if (request.body === null) server.timeout(request, 0);
   const timed = withoutIdleLimit(request, server);
-  return finish(await route.answer({ request: timed, url, params }, parts));
+  try {
+    return finish(await route.answer({ request: timed, url, params }, parts));
+  } catch (thrown) {
+    // What has no code of its own is a defect of ours, and told as one (server.ts).
+    if (toOptaError(thrown).code === "internal") throw thrown;
+    return finish(errorAnswer(thrown));
+  }
 }
 
 /** Lifts the idle limit once the body has arrived: one that dawdles is cut before. */
@@ -101,6 +108,7 @@ function upgrade(
     afterSeq: afterSeqOf(url) ?? 0,
     dialect: dialectOf(url, parts),
     follower: undefined,
+    pinged: undefined,
     pending: 0,
   };
   if (server.upgrade(request, { data })) return undefined;

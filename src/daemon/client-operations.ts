@@ -3,6 +3,7 @@
 // Knows no HTTP server: it gives a status and a body.
 import type { z } from "zod";
 import { type ErrorCode, errorCodes, type OptaError, toOptaError } from "../protocol/error.ts";
+import { lmxErrorMessage } from "../protocol/lmx-wire.ts";
 import { accountOperations } from "./client-operations/accounts.ts";
 import type {
   ClientOperation,
@@ -123,7 +124,7 @@ const codeNames: Readonly<Record<number, string>> = {
 function failure({ id, safety }: ClientOperation, error: OptaError): ClientOperationAnswer {
   const { code, hint } = error;
   const status = statusFor(code);
-  const message = messageFor(error);
+  const message = lmxErrorMessage(error);
   if (status === 400) {
     const issue = { code: "custom", path: [], message: hint ?? message };
     return { status, body: { error: message, details: [issue] } };
@@ -144,12 +145,4 @@ function statusFor(code: ErrorCode): number {
       return [400, 403, 404, 409].includes(httpStatus) ? httpStatus : 500;
     }
   }
-}
-
-/**
- * An existing client takes "401", "403" or "unauthorized" anywhere in a failure for a refusal of its own token
- * (contracts/daemon-v3.md section 2): what the model server said of our key must not get there.
- */
-function messageFor({ code, message }: OptaError): string {
-  return code === "auth-failed" ? "the model server refused opta's key" : message;
 }

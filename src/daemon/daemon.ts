@@ -139,7 +139,9 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
     async fail(thrown) {
       const { message } = toOptaError(thrown);
       log.error("defect", { message, stack: thrown instanceof Error ? thrown.stack : undefined });
-      await stop(new OptaError("internal", "the daemon failed and had to stop", "opta daemon logs"));
+      await stop(
+        new OptaError("internal", "the daemon failed and had to stop", "opta daemon logs"),
+      );
     },
   };
 }

@@ -3,7 +3,7 @@
 // events cost no more memory than a thousand.
 import type { EventStream } from "../engine/event-log.ts";
 import { type Dialect, toDialect } from "../protocol/dialect.ts";
-import type { OptaError } from "../protocol/error.ts";
+import { type OptaError, toOptaError } from "../protocol/error.ts";
 import type { Followers } from "./followers.ts";
 
 /** Events read at once. */
@@ -18,18 +18,30 @@ interface Place {
   readonly dialect: Dialect;
 }
 
-/** `{"events":[…]}`: every stored event behind `afterSeq`. @throws OptaError before-retention | ahead-of-head */
+/**
+ * `{"events":[…]}`: every stored event behind `afterSeq`. A gap further on ends it with the error's fields beside
+ * `events`. @throws OptaError before-retention | ahead-of-head
+ */
 export function eventsDocument(stream: EventStream, place: Place): Response {
   let cursor = place.afterSeq;
   // The first read says whether the cursor can be followed at all.
   let next = stream.read(place.sessionId, cursor, batch);
   let isFirst = true;
+  let ending = "]}";
+  const readOn = () => {
+    try {
+      return stream.read(place.sessionId, cursor, batch);
+    } catch (thrown) {
+      ending = `],${JSON.stringify(cursorError(toOptaError(thrown))).slice(1)}`;
+      return [];
+    }
+  };
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(encoder.encode('{"events":[')),
     pull(controller) {
       if (next.length === 0) {
-        controller.enqueue(encoder.encode("]}"));
+        controller.enqueue(encoder.encode(ending));
         controller.close();
         return;
       }
@@ -39,7 +51,7 @@ export function eventsDocument(stream: EventStream, place: Place): Response {
         isFirst = false;
       }
       cursor = next.at(-1)?.seq ?? cursor;
-      next = stream.read(place.sessionId, cursor, batch);
+      next = readOn();
       // A batch of which the dialect shows nothing: `pull` comes again only after something was written.
       if (texts.length === 0) controller.enqueue(encoder.encode(" "));
     },

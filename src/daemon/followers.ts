@@ -59,6 +59,8 @@ const batchCharacters = 1024 * 1024;
 const firstBatchEvents = 64;
 /** Sent between two looks at whether the sink is full. */
 const sliceCharacters = 64 * 1024;
+/** Readers read for so long before everybody else gets a turn: what is live must not wait for replays. */
+const turnMs = 4;
 /** A full sink that swallows nothing for so long is cut; its client comes back with its cursor. */
 const patienceMs = 10_000;
 /** The existing client shows "running" for ever when a turn ends sooner (contracts/daemon-v3.md section 6.3). */
@@ -86,6 +88,9 @@ interface Crowd {
 export function createFollowers({ stream, clock, broadcast }: FollowersOptions): Followers {
   const crowds = new Map<string, Crowd>();
   const accepted = new Map<string, number>();
+  /** Who has more to read, in the order of their turns. */
+  const turns = new Set<Reader>();
+  let takeBackTurns: (() => void) | undefined;
   let total = 0;
 
   function wait(reader: Reader, delayMs: number, action: () => void): void {
@@ -125,7 +130,24 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
     if (delayMs > 0) wait(reader, delayMs, () => read(reader));
     else if (reader.sink.isFull()) pause(reader);
     else if (reader.cursor === stream.lastSeq(reader.sessionId)) settle(reader);
-    else wait(reader, 0, () => read(reader));
+    else takeTurn(reader);
+  }
+
+  /** Reads on behind all who wait for that. */
+  function takeTurn(reader: Reader): void {
+    turns.add(reader);
+    takeBackTurns ??= clock.after(0, readInTurn);
+  }
+
+  function readInTurn(): void {
+    const untilMs = clock.nowMs() + turnMs;
+    // One that takes another turn comes again at the end.
+    for (const reader of turns) {
+      turns.delete(reader);
+      read(reader);
+      if (clock.nowMs() >= untilMs) break;
+    }
+    takeBackTurns = turns.size === 0 ? undefined : clock.after(0, readInTurn);
   }
 
   /**
@@ -184,6 +206,7 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
     if (reader.state === "live") reader.sink.leaveLive?.();
     reader.state = "stopped";
     reader.takeBackWait();
+    turns.delete(reader);
     const crowd = crowds.get(reader.sessionId);
     crowd?.readers.delete(reader);
     if (crowd?.readers.size === 0) crowds.delete(reader.sessionId);
@@ -253,8 +276,10 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
         resume() {
           if (reader.state !== "full") return;
           // It swallows, however slowly: its patience begins anew.
-          if (reader.sink.isFull()) pause(reader);
-          else read(reader);
+          if (reader.sink.isFull()) return pause(reader);
+          reader.takeBackWait();
+          reader.state = "reading";
+          takeTurn(reader);
         },
         stop: () => stop(reader),
       };
@@ -269,6 +294,7 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
       forgetStream();
       for (const crowd of [...crowds.values()])
         for (const reader of [...crowd.readers]) stop(reader);
+      takeBackTurns?.();
     },
   };
 }

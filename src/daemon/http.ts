@@ -1,9 +1,12 @@
 // What the daemon's HTTP answers look like: JSON bodies, the shapes of errors that clients know
 // (contracts/daemon-v3.md section 2), the headers a page needs, and reading what was sent.
+import { isDeeperThan } from "../base/json-depth.ts";
 import { errorCodes, OptaError, toOptaError } from "../protocol/error.ts";
 
 /** Bytes of a request body, and of a WebSocket frame. */
 export const bodyLimitBytes = 10 * 1024 * 1024;
+/** Far beyond what any client means. */
+const nestingLimit = 256;
 
 export function jsonAnswer(
   body: unknown,
@@ -47,7 +50,7 @@ export function errorAnswer(thrown: unknown, details?: readonly unknown[]): Resp
 
 /**
  * The JSON object that was sent; {} for an empty body.
- * @throws OptaError usage: no UTF-8, no JSON, no object
+ * @throws OptaError usage: no UTF-8, no JSON, no object, too deep
  */
 export async function readJsonObject(request: Request): Promise<Record<string, unknown>> {
   const bytes = await request.bytes();
@@ -67,8 +70,11 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-/** @throws OptaError usage, also for nesting that no parser follows */
-function parseJson(text: string): unknown {
+/** @throws OptaError usage, also for nesting that would overflow whoever walks the value */
+export function parseJson(text: string): unknown {
+  if (isDeeperThan(text, nestingLimit)) {
+    throw new OptaError("usage", `the JSON is nested more than ${nestingLimit} deep`);
+  }
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -4,6 +4,7 @@
 import { basename, isAbsolute, join, resolve } from "node:path";
 import type { Environment } from "../config/environment.ts";
 import { configDirectory } from "../config/directory.ts";
+import { daemonRuntime } from "../store/daemon-place.ts";
 import { OptaError } from "../protocol/error.ts";
 
 export interface LaunchSpec {
@@ -31,7 +32,7 @@ export function createLaunchSpec(options: {
     executable,
     path: withoutControls(environment.toolPath),
     logDirectory: join(configDirectory(environment), "daemon"),
-    environment: directoryVariables(environment),
+    environment: { ...directoryVariables(environment), ...daemonRuntime },
   };
   for (const text of [executable, spec.logDirectory, ...Object.values(spec.environment)]) {
     if (!control.test(text)) continue;

@@ -3,7 +3,7 @@
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import { fromQuery } from "../protocol/query.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
-import { lmxErrorCode, lmxRequest, toLmxWire } from "../protocol/lmx-wire.ts";
+import { lmxErrorCode, lmxErrorMessage, lmxRequest, toLmxWire } from "../protocol/lmx-wire.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { ownRoutes } from "./own-routes.ts";
 import { errorAnswer, jsonAnswer, readJsonObject, textAnswer } from "./http.ts";
@@ -153,8 +153,9 @@ async function answerModels(request: Request, { modelsCache }: DaemonParts): Pro
 function lmxError(error: OptaError): Response {
   const answer = errorAnswer(error);
   const status = answer.status === 401 || answer.status === 403 ? 502 : answer.status;
-  const { message, hint } = error;
-  const body = { error: message, code: lmxErrorCode(error.code), ...(hint ? { hint } : {}) };
+  const { code, hint } = error;
+  const told = { error: lmxErrorMessage(error), code: lmxErrorCode(code) };
+  const body = { ...told, ...(hint === undefined ? {} : { hint }) };
   return jsonAnswer(body, { status });
 }
 

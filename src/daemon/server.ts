@@ -10,7 +10,7 @@ export type SocketServer = Bun.Server<SocketData>;
 export interface Service {
   answer(request: Request, server: SocketServer): Promise<Response | undefined>;
   readonly sockets: Required<
-    Pick<Bun.WebSocketHandler<SocketData>, "open" | "message" | "drain" | "close">
+    Pick<Bun.WebSocketHandler<SocketData>, "open" | "message" | "pong" | "drain" | "close">
   >;
   /** Ends what a crash left unfinished. */
   settle(): Promise<void>;
@@ -30,8 +30,6 @@ const hostname = "127.0.0.1";
 const usualPorts = [9999, ...Array.from({ length: 21 }, (_, index) => 10_000 + index)];
 /** A connection that sends nothing for so long, in the middle of a request or between two, is closed. */
 const idleSeconds = 15;
-/** Half-open sockets are found by pings: two that are not answered (promises E6). */
-const socketIdleSeconds = 30;
 /** What waits in a socket at the most: never reached, since slow readers leave the broadcast long before. */
 const socketLimitBytes = 8 * 1024 * 1024;
 
@@ -75,16 +73,18 @@ function serve(port: number, { service, onDefect }: ListenOptions): SocketServer
       maxPayloadLength: bodyLimitBytes,
       backpressureLimit: socketLimitBytes,
       closeOnBackpressureLimit: true,
-      idleTimeout: socketIdleSeconds,
-      sendPings: true,
+      // Half-open sockets are found by pings of our own (socket-pings.ts).
+      idleTimeout: 0,
+      sendPings: false,
       perMessageDeflate: false,
       open: (socket) => sockets().open(socket),
       message: (socket, message) => sockets().message(socket, message),
+      pong: (socket, data) => sockets().pong(socket, data),
       drain: (socket) => sockets().drain(socket),
       close: (socket, code, reason) => sockets().close(socket, code, reason),
     },
     async fetch(request, self) {
-      if (!isOwnName(request.headers.get("host"), self.port ?? 0)) {
+      if (!isOwnName(request.headers.get("host"), self.port ?? 0) || isTunnel(request)) {
         return jsonAnswer({ error: "Forbidden" }, { status: 403 });
       }
       if (isLivenessProbe(request)) return jsonAnswer({ status: "ok" });
@@ -110,6 +110,11 @@ function serve(port: number, { service, onDefect }: ListenOptions): SocketServer
  */
 function isOwnName(host: string | null, port: number): boolean {
   return [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`].includes(host ?? "");
+}
+
+/** CONNECT names a host instead of a path, so that its URL is none. */
+function isTunnel({ url }: Request): boolean {
+  return !url.startsWith("http://");
 }
 
 /** Says that somebody is there, and nothing else (promises S6). A page's request is looked at like any other. */

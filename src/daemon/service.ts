@@ -11,6 +11,7 @@ import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
 import { createAccess } from "./access.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { createFollowers } from "./followers.ts";
+import { freeMemoryAfterTurns } from "./idle-memory.ts";
 import { createLazyEngine } from "./lazy-engine.ts";
 import { createLiveSettings, type LiveSettings } from "./live-settings.ts";
 import type { LogFile } from "./log-file.ts";
@@ -93,6 +94,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   };
   const retention = createRetention({ events, engine, settings, log });
   retention.start();
+  const keepMemory = freeMemoryAfterTurns(eventLog);
   const sockets = createSocketHandlers(parts);
 
   return {
@@ -102,6 +104,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     async close(reason) {
       stopping.abort();
       retention.stop();
+      keepMemory();
       await engine.close(reason);
       followers.close();
     },

@@ -1,12 +1,14 @@
 // What the daemon remembers of one WebSocket.
 import type { Dialect } from "../protocol/dialect.ts";
 import type { Follower } from "./followers.ts";
+import type { Pinged } from "./socket-pings.ts";
 
 export interface SocketData {
   readonly sessionId: string;
   readonly afterSeq: number;
   readonly dialect: Dialect;
   follower: Follower | undefined;
+  pinged: Pinged | undefined;
   /** Commands that are not answered yet. */
   pending: number;
 }

@@ -1,12 +1,15 @@
 // WebSocket /v3/ws: one socket is one session (contracts/daemon-v3.md section 3). Events go down, as followers.ts
 // gives them; a few commands come up and are answered with an `ack`, by the same operations as over HTTP.
 import { z } from "zod";
+import { systemClock } from "../base/clock.ts";
 import { type ErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
 import { operations } from "../protocol/operations.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { cursorError } from "./event-answers.ts";
+import { parseJson } from "./http.ts";
 import type { Service, SocketServer } from "./server.ts";
 import type { SocketData } from "./socket-data.ts";
+import { createSocketPings } from "./socket-pings.ts";
 
 type Socket = Bun.ServerWebSocket<SocketData>;
 
@@ -27,17 +30,39 @@ const topicOf = (sessionId: string) => `session:${sessionId}`;
 const anchorTopic = "anchor";
 
 export function createSocketHandlers(parts: DaemonParts): Service["sockets"] {
+  const pings = createSocketPings(systemClock);
+  const noteSign = ({ data: { pinged } }: Socket) => pinged && pings.noteSign(pinged);
   return {
     open(socket) {
+      const pinged = {
+        ping: () => void socket.ping(),
+        cut: () => cut(socket, "no answer to two pings: come back with your last seq"),
+      };
+      socket.data.pinged = pinged;
+      pings.add(pinged);
       socket.subscribe(anchorTopic);
       follow(socket, parts, socket.data.afterSeq);
     },
     message(socket, message) {
+      noteSign(socket);
       void answer(socket, message, parts);
     },
-    drain: (socket) => socket.data.follower?.resume(),
-    close: (socket) => socket.data.follower?.stop(),
+    pong: noteSign,
+    drain(socket) {
+      noteSign(socket);
+      socket.data.follower?.resume();
+    },
+    close({ data: { pinged, follower } }) {
+      if (pinged) pings.remove(pinged);
+      follower?.stop();
+    },
   };
+}
+
+/** What is left unsaid is dropped. */
+function cut(socket: Socket, reason: string): void {
+  socket.close(closeCodes.tooSlow, reason);
+  setTimeout(() => socket.terminate(), farewellMs);
 }
 
 /** Broadcasts a stored event to the sockets that are live. */
@@ -63,10 +88,7 @@ function follow(socket: Socket, parts: DaemonParts, afterSeq: number): void {
       },
       isFull: () => socket.getBufferedAmount() > fullBytes,
       refuse: (error, cursor) => refuseCursor(socket, { error, cursor }, parts),
-      cut() {
-        socket.close(closeCodes.tooSlow, "too slow: come back with your last seq");
-        setTimeout(() => socket.terminate(), farewellMs);
-      },
+      cut: () => cut(socket, "too slow: come back with your last seq"),
       // In another dialect the texts differ, and the end of a turn may have to wait.
       ...(dialect === "opta"
         ? {
@@ -125,7 +147,7 @@ async function replyTo(
 ): Promise<object | undefined> {
   let value: unknown;
   try {
-    value = JSON.parse(typeof message === "string" ? message : "");
+    value = parseJson(typeof message === "string" ? message : "");
   } catch {
     return { error: "Invalid JSON payload" };
   }
@@ -141,7 +163,7 @@ async function replyTo(
   }
   if (command.sessionId !== undefined && command.sessionId !== sessionId) {
     if (command.type === "permission.resolve") {
-      parts.engine.denyMalformed(String(command["requestId"]), "for another session");
+      denyMalformed(command, "for another session", parts);
     }
     return { error: `this socket is for session ${sessionId}` };
   }
@@ -179,14 +201,15 @@ const commands: Readonly<Record<string, Command>> = {
     followers.noteAccepted(params.sessionId);
     return accepted;
   },
-  async "permission.resolve"(command, { engine, stopping }) {
+  async "permission.resolve"(command, parts) {
     const { params: schema } = operations["permission.resolve"];
     const given = schema.safeParse(command);
     if (!given.success) {
       const message = given.error.issues[0]?.message ?? "invalid";
-      engine.denyMalformed(String(command["requestId"]), message);
+      denyMalformed(command, message, parts);
       throw new OptaError("usage", message);
     }
+    const { engine, stopping } = parts;
     return { result: await engine.call("permission.resolve", given.data, stopping) };
   },
   async "turn.cancel"(command, { engine, stopping }) {
@@ -195,6 +218,15 @@ const commands: Readonly<Record<string, Command>> = {
     return { cancelled: { cancelledQueued, cancelledActive } };
   },
 };
+
+/** What is no valid answer to a permission request is a "no" (promises G1); one that names no request is nothing. */
+function denyMalformed(
+  { requestId }: Record<string, unknown>,
+  why: string,
+  { engine }: DaemonParts,
+): void {
+  if (typeof requestId === "string") engine.denyMalformed(requestId, why);
+}
 
 /** @throws OptaError usage */
 function checked<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {

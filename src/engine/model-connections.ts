@@ -18,24 +18,33 @@ export interface ModelConnections {
   close(): void;
 }
 
+interface Begun {
+  readonly connecting: Promise<ResolvedModel>;
+  readonly atMs: number;
+}
+
+/** A turn follows its session at once; what was begun longer ago may no longer be true. */
+const freshMs = 10_000;
+
 export function createModelConnections(settings: () => EngineSettings): ModelConnections {
   const closing = new AbortController();
   /** By provider, because settings and with them the provider may change meanwhile. */
-  const begun = new WeakMap<Provider, Map<string | undefined, Promise<ResolvedModel>>>();
+  const begun = new WeakMap<Provider, Map<string | undefined, Begun>>();
 
   return {
     warm(model) {
       const { provider } = settings();
       const connecting = provider.connect(model, closing.signal);
       connecting.catch(() => undefined); // the turn that takes it over reports it
-      const ofProvider = begun.get(provider) ?? new Map();
-      begun.set(provider, ofProvider.set(model, connecting));
+      const ofProvider = begun.get(provider) ?? new Map<string | undefined, Begun>();
+      begun.set(provider, ofProvider.set(model, { connecting, atMs: performance.now() }));
     },
     connect(model, { provider, signal }) {
       const ofProvider = begun.get(provider);
       const warmed = ofProvider?.get(model);
       ofProvider?.delete(model);
-      return warmed ? orAborted(warmed, signal) : provider.connect(model, signal);
+      const isFresh = warmed !== undefined && performance.now() - warmed.atMs < freshMs;
+      return isFresh ? orAborted(warmed.connecting, signal) : provider.connect(model, signal);
     },
     ofSession(file) {
       const { provider, model } = settings();

@@ -18,6 +18,13 @@ export interface DaemonPaths {
   readonly reserve: string;
 }
 
+/**
+ * Variables that a daemon is started with. It waits most of its life, and moves bytes the rest of it: compiled code
+ * would save little time and cost 9 MB after 100 turns; the runtime's collection timer would wake it every second
+ * (daemon/idle-memory.ts collects instead). Commands that tools start never see them (tools/command-environment.ts).
+ */
+export const daemonRuntime = { BUN_JSC_useJIT: "0", BUN_GC_TIMER_DISABLE: "1" } as const;
+
 /** @param root opta's own directory */
 export function daemonPaths(root: string): DaemonPaths {
   const directory = join(root, "daemon");

@@ -297,7 +297,8 @@ function prepare(path: string): Database {
     // macOS: fsync alone leaves data in the drive's cache.
     database.run("PRAGMA fullfsync = ON");
     database.run("PRAGMA checkpoint_fullfsync = ON");
-    database.run("PRAGMA cache_size = -2000");
+    // KiB: what is read is read once, in order.
+    database.run("PRAGMA cache_size = -512");
     database.run(schema);
     return database;
   } catch (error) {

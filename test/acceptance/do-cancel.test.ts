@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { completeHistory } from "../../src/engine/message-history.ts";
-import { startOptaDo } from "../support/do.ts";
+import { isAttachedMode, startOptaDo } from "../support/do.ts";
 import { startScripted } from "../support/lmx.ts";
 import { createPlace, type Place } from "../support/workspace.ts";
 
@@ -80,6 +80,8 @@ test("Ctrl+C while a command runs kills all of its processes, those that hide in
   await until(() => processesWith(seconds).length >= 6, "the processes");
   started.process.kill("SIGINT");
   expect(await started.process.exited).toBe(130);
+  // A daemon goes on ending them when the command is over; here they are the command's own to end.
+  if (isAttachedMode) await until(() => processesWith(seconds).length === 0, "their end");
   expect(processesWith(seconds)).toEqual([]);
   expect(lmx.requests).toHaveLength(1);
   expectConsistent(place);

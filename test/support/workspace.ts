@@ -26,6 +26,17 @@ export interface Place extends Disposable {
   sessionEntries(): string[];
 }
 
+/** One that a test left behind would outlive it. */
+function killDaemon(directory: string): void {
+  try {
+    const { pid } = JSON.parse(readFileSync(join(directory, "daemon/state.json"), "utf8"));
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    if (words.includes("daemon\0run")) process.kill(pid, "SIGKILL");
+  } catch {
+    return; // there is none
+  }
+}
+
 /** A fresh workspace and home, removed when disposed. */
 export function createPlace(files: Readonly<Record<string, string>> = {}): Place {
   const root = realpathSync(mkdtempSync(join(tmpdir(), "opta-place-")));
@@ -57,7 +68,10 @@ export function createPlace(files: Readonly<Record<string, string>> = {}): Place
         return [];
       }
     },
-    [Symbol.dispose]: () => rmSync(root, { recursive: true, force: true }),
+    [Symbol.dispose]() {
+      killDaemon(directory);
+      rmSync(root, { recursive: true, force: true });
+    },
   };
   for (const [path, content] of Object.entries(files)) place.write(path, content);
   return place;

@@ -161,12 +161,23 @@ export function createConnection(options: ConnectionOptions): Connection {
     return chooseModel(choice(endpoint.kind, found, wanted), endpoint, access(endpoint, signal));
   };
 
+  /** What an earlier turn found holds until an answer says otherwise, as if it was remembered from an earlier process. */
+  const doubt = () => {
+    if (known === undefined || !confirmed) return;
+    guessed = true;
+    confirmed = false;
+    if (known.kind === "lmx" && sockets.mayOpen(known)) sockets.openAhead(known);
+  };
+
   const connect = async (
     wanted: string | undefined,
     signal: AbortSignal,
   ): Promise<ResolvedModel> => {
     const before = resolved.get(wanted);
-    if (before !== undefined) return before;
+    if (before !== undefined) {
+      doubt();
+      return before;
+    }
     const { aliases } = options;
     const name = wanted !== undefined && Object.hasOwn(aliases, wanted) ? aliases[wanted] : wanted;
     if (name !== undefined && !allowCloudModels) refuseCloudModel(name);

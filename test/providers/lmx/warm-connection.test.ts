@@ -282,3 +282,41 @@ test("loading or unloading a model makes what was remembered of it void", async 
   await fake.provider({ cacheFile }).unload(fakeModel, neverAborted);
   await until(() => !readFileSync(cacheFile, "utf8").includes(fake.server));
 });
+
+describe("a process that lives for many turns", () => {
+  test("goes on with what it knows, and asks at once only for the next answer", async () => {
+    using fake = startFake({ onFrame: overSocket("again") });
+    const provider = fake.provider();
+    const { model } = await provider.connect(undefined, neverAborted);
+    await collect(provider.stream(chatRequest({ model }), neverAborted));
+    await until(() => fake.requests.length >= 3);
+    fake.requests.length = 0;
+    await provider.connect(undefined, neverAborted);
+    const events = await collect(provider.stream(chatRequest({ model }), neverAborted));
+    expect(textOf(events)).toBe("again");
+    expect(fake.requests[0]).toBe("GET /v1/chat/stream");
+    provider.close();
+  });
+  test("finds the model that the server has now, when the one it knew is gone", async () => {
+    let ids = ["org/Old-7B"];
+    using fake = startFake({
+      routes: { "/admin/models": () => loaded(...ids)() },
+      onFrame(socket, frame) {
+        const { model } = JSON.parse(frame) as { model: string };
+        if (ids.includes(model)) return overSocket(`from ${model}`)(socket);
+        const error = `Model '${model}' is not loaded`;
+        socket.send(JSON.stringify({ type: "chat.error", request_id: "chatcmpl-1", error }));
+      },
+    });
+    const provider = fake.provider();
+    const first = await provider.connect(undefined, neverAborted);
+    await collect(provider.stream(chatRequest({ model: first.model }), neverAborted));
+    ids = ["org/New-7B"];
+    const second = await provider.connect(undefined, neverAborted);
+    const events = await collect(
+      provider.stream(chatRequest({ model: second.model }), neverAborted),
+    );
+    expect(textOf(events)).toBe("from org/New-7B");
+    provider.close();
+  });
+});
