@@ -10,6 +10,7 @@ import { buildOpta } from "./build.ts";
 import { compile, hostTarget } from "./compile.ts";
 import type { Measurement } from "./measure-process.ts";
 import { reportPrompts, type PromptReport } from "./prompt-report.ts";
+import { measureDaemon, StartedDaemon } from "./support/daemon-bench.ts";
 import { measureReaderSpeed } from "./support/reader-speed.ts";
 
 const root = join(import.meta.dir, "..");
@@ -23,13 +24,16 @@ interface Sample {
   readonly answer: Measurement;
   readonly answerRequest: RecordedRequest;
   readonly stream: Measurement;
+  /** The same `do` as `answer`, through a daemon that has done it before. */
+  readonly attached: Measurement;
+  readonly attachedRequest: RecordedRequest;
 }
 
 interface Row {
   readonly name: string;
   readonly value: number;
   readonly limit: number;
-  readonly unit: "x" | "ms" | "bytes" | "%" | "tokens";
+  readonly unit: "x" | "ms" | "bytes" | "%" | "tokens" | "ticks";
   /** The limit is the least instead of the most. */
   readonly isLeast?: true;
   /** What the ratio was made of. */
@@ -45,6 +49,7 @@ if (import.meta.main) {
   try {
     const rows = [
       ...toRows(await measureAll(scratch, Number(values.runs))),
+      ...(await daemonRows(scratch)),
       await measureLongOutput(scratch),
       ...toPromptRows(await reportPrompts(join(root, "dist/opta"))),
       ...readerRows(),
@@ -76,6 +81,11 @@ async function measureAll(scratch: string, runs: number): Promise<readonly Sampl
     turns: [{ repeat: { text: "word ", times: streamedChunks } }],
     loop: true,
   });
+  await using served = await startServer(scratch, {
+    turns: [{ text: "Hello, how can I help?" }],
+    loop: true,
+  });
+  await using daemon = await StartedDaemon.start({ opta, scratch, modelPort: served.port });
   const samples: Sample[] = [];
   for (let run = -warmUps; run < runs; run += 1) {
     const place = createPlace(scratch);
@@ -85,6 +95,8 @@ async function measureAll(scratch: string, runs: number): Promise<readonly Sampl
       answer: await measure([opta, "do", "hi"], { ...place, port: answering.port }),
       answerRequest: await lastRequest(answering.port),
       stream: await measure([opta, "do", "hi"], { ...place, port: streaming.port }),
+      attached: await measureIn([opta, "do", "--attach", "hi"], daemon),
+      attachedRequest: await lastRequest(served.port),
     };
     const words = sample.stream.stdout.split("word ").length - 1;
     if (words !== streamedChunks) throw new Error(`the stream printed ${words} of its chunks`);
@@ -117,6 +129,26 @@ async function measureLongOutput(scratch: string): Promise<Row> {
     unit: "bytes",
     detail: `peak ${showMb(loud)} to ${showMb(quiet)} without`,
   };
+}
+
+/** Ticks and memory are read from /proc. */
+async function daemonRows(scratch: string): Promise<readonly Row[]> {
+  if (process.platform !== "linux") return [];
+  await using server = await startServer(scratch, {
+    turns: [{ text: "Hello, how can I help?" }],
+    loop: true,
+  });
+  const opta = join(root, "dist/opta");
+  const cost = await measureDaemon({ opta, scratch, modelPort: server.port });
+  const ticks = { limit: 0, unit: "ticks", detail: "of 10 ms, in 15 s" } as const;
+  const bytes = { unit: "bytes", detail: "" } as const;
+  return [
+    { name: "daemon start, to ready", value: cost.startMs, limit: 150, unit: "ms", detail: "" },
+    { name: "daemon at rest, CPU", value: cost.idleTicks, ...ticks },
+    { name: "daemon at rest, RSS", value: cost.idleRssBytes, limit: 45e6, ...bytes },
+    { name: "after 100 turns, CPU", value: cost.ticksAfterTurns, ...ticks },
+    { name: "after 100 turns, RSS", value: cost.rssAfterTurnsBytes, limit: 60e6, ...bytes },
+  ];
 }
 
 /** The reader of text tool calls, in this process: at least 50 MB a second. */
@@ -173,6 +205,15 @@ function toRows(samples: readonly Sample[]): readonly Row[] {
     },
     ratio('do "hi", CPU', { value: answerCpuMs, hello: helloCpuMs, limit: 10, show: showMs }),
     ratio('do "hi", peak RSS', { value: answerRss, hello: helloRss, limit: 2.5, show: showMb }),
+    {
+      name: "through a warm daemon, request",
+      value: typical(
+        ({ attached, attachedRequest }) => attachedRequest.receivedAtMs - attached.startedAtMs,
+      ),
+      limit: helloWallMs + 30,
+      unit: "ms",
+      detail: `start to chat request; hello's wall ${showMs(helloWallMs)} + 30 ms`,
+    },
     { name: 'do "hi", last frame to exit', value: exitMs, limit: 10, unit: "ms", detail: "" },
     {
       name: `${streamedChunks} streamed chunks, CPU`,
@@ -223,7 +264,7 @@ function isWithin({ value, limit, isLeast }: Row): boolean {
 
 function formatTable(rows: readonly Row[]): string {
   const show = (value: number, unit: Row["unit"]) =>
-    unit === "bytes" || unit === "tokens"
+    unit === "bytes" || unit === "tokens" || unit === "ticks"
       ? `${Math.round(value)} ${unit}`
       : `${value.toFixed(unit === "x" ? 2 : 1)} ${unit}`;
   return rows
@@ -264,6 +305,13 @@ async function measure(
     OPTA_CONFIG_DIR: join(home, "opta"),
     ...(port === undefined ? {} : { OPTA_HOST: "127.0.0.1", OPTA_PORT: String(port) }),
   };
+  return measureIn(command, { cwd, env });
+}
+
+async function measureIn(
+  command: readonly string[],
+  { cwd, env }: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+): Promise<Measurement> {
   const child = Bun.spawn(
     [
       process.execPath,

@@ -31,16 +31,16 @@ export function createContextParts(given: {
     loadDirectory: () => configDirectory(environment),
     async connect(flags, { mode = "either", anySettings = false } = {}) {
       const loaded = await loadConfig(flags);
-      const [{ connect }, { settingsDigest }] = await Promise.all([
-        import("../client/connect.ts"),
-        import("../config/settings-digest.ts"),
-      ]);
+      const { connect } = await import("../client/connect.ts");
       const client = await connect({
         ...loaded,
         environment,
         mode,
-        isSameWork: (token, digest) =>
-          anySettings || settingsDigest(loaded.config, environment, token) === digest,
+        async isSameWork(token, digest) {
+          if (anySettings) return true;
+          const { settingsDigest } = await import("../config/settings-digest.ts");
+          return settingsDigest(loaded.config, environment, token) === digest;
+        },
       });
       clients.push(client);
       return client;

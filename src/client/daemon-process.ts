@@ -1,10 +1,16 @@
 // Starting and stopping the daemon's process from outside it. Who the daemon is is told by the lock and by its own
 // answer, never by a recorded pid alone (promises D1, D2).
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
-import { daemonPaths, daemonRuntime, isDaemonAlive, removeDaemonState } from "../store/daemon-place.ts";
+import {
+  daemonPaths,
+  daemonRuntime,
+  isDaemonAlive,
+  makeDaemonDirectory,
+  removeDaemonState,
+} from "../store/daemon-place.ts";
 import { daemonOwner, type DaemonState } from "../store/daemon-state.ts";
 import { askDaemon, findDaemon } from "./daemon-address.ts";
 
@@ -72,7 +78,7 @@ function notReady(): OptaError {
 function spawnDaemon({ root, command, environment, port }: StartOptions) {
   const { directory } = daemonPaths(root);
   const errorsPath = join(directory, "daemon.stderr.log");
-  const errors = openPrivate(root, directory, errorsPath);
+  const errors = openPrivate(root, errorsPath);
   const portFlag = port === undefined ? [] : ["--port", String(port)];
   const child = Bun.spawn([...command, "daemon", "run", ...portFlag], {
     cwd: "/",
@@ -90,7 +96,10 @@ function spawnDaemon({ root, command, environment, port }: StartOptions) {
   return {
     pid: child.pid,
     /** True with its first words, which it says when it can be found; false when it ends without any. */
-    saysReady: Promise.race([reader.read().then(({ done }) => !done), child.exited.then(() => false)]),
+    saysReady: Promise.race([
+      reader.read().then(({ done }) => !done),
+      child.exited.then(() => false),
+    ]),
     hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     /** Why it ended, in its own words. */
     failure(): OptaError {
@@ -106,10 +115,9 @@ function spawnDaemon({ root, command, environment, port }: StartOptions) {
   };
 }
 
-function openPrivate(root: string, directory: string, path: string): number {
+function openPrivate(root: string, path: string): number {
+  makeDaemonDirectory(root);
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
     return openSync(path, "w", 0o600);
   } catch (error) {
     throw toOptaError(toStorageError(error, `write ${path}`));

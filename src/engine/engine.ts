@@ -80,9 +80,13 @@ export function createEngine(options: EngineOptions): Engine {
     async close(reason) {
       if (reason !== undefined) turns.refuse(reason);
       models.close();
-      await background.closeAll();
-      await sessions.close(reason);
-      settings().provider.close();
+      try {
+        await background.closeAll();
+      } finally {
+        // What fails beside the turns must not keep them from their end.
+        await sessions.close(reason);
+        settings().provider.close();
+      }
     },
   };
 }

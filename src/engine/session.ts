@@ -102,6 +102,7 @@ export function createSession(options: SessionOptions): Session {
   let idle: Promise<void> = Promise.resolve();
   let lock: SessionLock | undefined = options.lock;
   let stamp = options.stamp;
+  let savedSeq = file.seq;
   let keepers = 0;
   let failed: unknown;
   const leaving = new Set<Promise<unknown>>();
@@ -177,8 +178,10 @@ export function createSession(options: SessionOptions): Session {
       file.updated = options.now().toISOString();
       file.metadata.updatedAt = file.updated;
       file.seq = log.lastSeq(file.id) + eventsToCome;
-      events.noteFileSeq(file.id, file.seq);
+      const { seq } = file;
+      events.noteFileSeq(file.id, { saved: savedSeq, next: seq });
       stamp = await options.store.save(file);
+      savedSeq = seq;
     },
     stamp: () => stamp,
     isHeld: () => lock !== undefined,

@@ -20,6 +20,8 @@ export async function settleTurns(session: Session, options: SettleOptions): Pro
   const turns = options.events.unsettledTurns(session.id);
   if (turns.length === 0) return;
   await keepMessages(session, turns, options);
+  // In the file before the log says that the turns are over: what is over is not looked at again.
+  if (turns.some(({ hasEnded }) => !hasEnded)) await session.save();
   const { id: sessionId, emit } = session;
   const readControl = options.events.readControl.bind(options.events, sessionId);
   const ended = endTurns(turns, readControl, { sessionId, emit });

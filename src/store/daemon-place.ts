@@ -1,10 +1,10 @@
 // The daemon's place in opta's own directory: its files, the kernel lock that only one process holds, and writing where
 // it is. Kept free of schemas: a daemon that only waits stays small. Reading is daemon-state.ts.
-import { lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock, type FileLock, isFileLockHeld } from "../base/file-lock.ts";
-import { toStorageError } from "../base/storage-error.ts";
+import { errnoOf, toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { DaemonOwner, DaemonState } from "./daemon-state.ts";
 
@@ -50,12 +50,40 @@ export async function writeDaemonState(paths: DaemonPaths, state: DaemonState): 
   }
 }
 
+/** As far as that can be done: where it stays (a read-only disk), the lock still says that nobody is there. */
 export function removeDaemonState(paths: DaemonPaths): void {
-  rmSync(paths.state, { force: true });
+  try {
+    rmSync(paths.state, { force: true });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
 }
 
 export function isDaemonAlive(paths: DaemonPaths): boolean {
   return isFileLockHeld(paths.lock);
+}
+
+/**
+ * Makes the daemon's directory where it is missing. To be called before anything in it is opened for writing: in a
+ * directory that others can write, a name may be a link to any file of the user's.
+ * @throws OptaError unsafe-directory | storage-full | storage-failed
+ */
+export function makeDaemonDirectory(root: string): void {
+  const { directory } = daemonPaths(root);
+  makeDirectory(root);
+  refuseOpenDirectory(realpathSync(root), "settings directory", 0o022);
+  makeDirectory(directory);
+  refuseOpenDirectory(directory, "daemon directory", 0o077);
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // Something else of that name: what it is gets told by the one who looks.
+    if (errnoOf(error) === "EEXIST" && existsSync(path)) return;
+    throw toOptaError(toStorageError(error, `make ${path}`));
+  }
 }
 
 /** Those who only ask whether the lock is held hold it for less than a millisecond. */
@@ -68,14 +96,7 @@ const lockWaitMs = 5;
  */
 export async function takeDaemonPlace(root: string): Promise<FileLock> {
   const paths = daemonPaths(root);
-  try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-    mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw toOptaError(toStorageError(error, `make ${paths.directory}`));
-  }
-  refuseOpenDirectory(realpathSync(root), "settings directory", 0o022);
-  refuseOpenDirectory(paths.directory, "daemon directory", 0o077);
+  makeDaemonDirectory(root);
   const owner: DaemonOwner = { pid: process.pid, since: new Date().toISOString() };
   for (let attempt = 1; ; attempt++) {
     const lock = take(paths, owner);

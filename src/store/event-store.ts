@@ -63,8 +63,12 @@ export interface EventStore {
   read(sessionId: string, afterSeq: number, limit: number): readonly StoredText[];
   /** The texts of control events behind `afterSeq`. */
   readControl(sessionId: string, afterSeq: number): readonly string[];
-  /** To be called before the session's file is written with this seq. */
-  noteFileSeq(sessionId: string, fileSeq: number): void;
+  /**
+   * To be called before the session's file is written.
+   * @param saved the seq that the file has now
+   * @param next the one it is about to get; a crash leaves one of the two
+   */
+  noteFileSeq(sessionId: string, seqs: { readonly saved: number; readonly next: number }): void;
   /** The turn that was accepted with this key. */
   turnWithKey(sessionId: string, idempotencyKey: string): string | undefined;
   /** The turn's message is in the session's file now. */

@@ -31,8 +31,8 @@ export interface SqliteEventStore extends EventStore {
 }
 
 /**
- * `sessions.head`: the last seq of events that are no longer kept. `file_seq`, `previous_file_seq`: what this store
- * last had written into the session's file; any other number there is another process's, which went on from it.
+ * `sessions.head`: the last seq of events that are no longer kept. `file_seq`, `previous_file_seq`: what the session's
+ * file was last to be given, and what it had then; any other number there is another process's, which went on from it.
  */
 const schema = `
 CREATE TABLE IF NOT EXISTS sessions (
@@ -108,8 +108,8 @@ function createStore(
   const unsettled = query<UnsettledRow, [number]>(
     "SELECT turn_id, client_id, writer_id, seq, ended, content FROM turns WHERE session = ? AND (ended = 0 OR content IS NOT NULL) ORDER BY seq",
   );
-  const moveFileSeq = query<unknown, [number, number]>(
-    "UPDATE sessions SET previous_file_seq = file_seq, file_seq = ? WHERE number = ?",
+  const moveFileSeq = query<unknown, [number, number, number]>(
+    "UPDATE sessions SET previous_file_seq = ?, file_seq = ? WHERE number = ?",
   );
   /** Numbers of sessions that were asked for; small, and dropped with the session. */
   const numbers = new Map<string, number>();
@@ -206,12 +206,12 @@ function createStore(
       if (number === undefined) return [];
       return readControlEvents.all(number, afterSeq).map(({ text }) => text);
     },
-    noteFileSeq(sessionId, fileSeq) {
+    noteFileSeq(sessionId, { saved, next }) {
       const number = numberOf(sessionId);
       if (number === undefined) return;
       storing("store the session's position", () => {
         setSynced(true);
-        moveFileSeq.run(fileSeq, number);
+        moveFileSeq.run(saved, next, number);
       });
     },
     turnWithKey(sessionId, idempotencyKey) {
@@ -289,9 +289,10 @@ function prepare(path: string): Database {
   createPrivateFile(path);
   const database = new Database(path, { create: false, readwrite: true });
   try {
+    // Before the file is looked at for the first time, or there is shared memory after all.
+    database.run("PRAGMA locking_mode = EXCLUSIVE");
     // Before the first table: space of dropped events goes back to the disk (event-retention.ts).
     database.run("PRAGMA auto_vacuum = INCREMENTAL");
-    database.run("PRAGMA locking_mode = EXCLUSIVE");
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = NORMAL");
     // macOS: fsync alone leaves data in the drive's cache.

@@ -66,7 +66,7 @@ const lateModules = ["node:http", "node:https", "node:crypto", "node:tls"];
 const lateBorders: readonly (readonly [from: string, to: readonly string[]])[] = [
   ["main.ts", ["cli/run.ts"]],
   ["cli/", ["cli/", "client/", "lmx-server/", "tui/", "daemon/", "secrets/", "config/"]],
-  ["client/", ["app.ts"]],
+  ["client/", ["app.ts", "client/attach.ts"]],
   // Wording of what is wrong with a configuration: most runs have nothing to say.
   ["config/", ["config/problems.ts"]],
   ["app.ts", ["providers/anthropic/", "mcp/", "lsp/", "browser/", "secrets/"]],
