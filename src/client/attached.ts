@@ -51,6 +51,7 @@ export function createAttachedClient(transport: DaemonTransport): Client {
     }
     const request = toRequest(operation, params as Readonly<Record<string, unknown>>);
     const response = await transport.request({ ...request, signal: options?.signal });
+    if (response.status === 413) throw tooLarge();
     const body = await readBody(response);
     const isForwarded = "forwarded" in operations[operation];
     if (isForwarded) return { status: response.status, body } as OperationResult<N>;
@@ -102,6 +103,15 @@ function toRequest(
   });
   if (method === "POST") return { method, path: filled, body: JSON.stringify(rest) };
   return { method, path: filled + toQuery(rest) };
+}
+
+/** What HTTP itself refuses, without a word of ours. */
+function tooLarge(): OptaError {
+  return new OptaError(
+    "too-large",
+    "a daemon takes at most 10 MB at once",
+    "opta do --embedded …   (or name the file in the task: opta can read it in parts)",
+  );
 }
 
 async function readBody(response: Response): Promise<unknown> {

@@ -23,10 +23,15 @@ export interface SessionStoreOptions {
 /** Reads hide the disk behind the parsing, which is one at a time anyway; more would only hold more memory. */
 const parallelReads = 4;
 
+/** How a session is listed; undefined when it went away meanwhile. */
+type Listed = SessionSummary | "corrupt" | undefined;
+
 /** Ids are checked before any path is made of them. @throws (every method that takes one) OptaError usage */
 export function createSessionStore({ directory }: SessionStoreOptions): SessionStore {
   const pathOf = (sessionId: string) => join(directory, `${checkedId(sessionId)}.json`);
   const sideDirectoryOf = (sessionId: string) => join(directory, checkedId(sessionId));
+
+  const listed = new Map<string, { readonly stamp: string; readonly as: Listed }>();
 
   function lock(sessionId: string): SessionLock {
     const side = sideDirectoryOf(sessionId);
@@ -42,6 +47,18 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
         removeEmptyDirectories([side]);
       },
     };
+  }
+
+  /** A file that nobody wrote since it was listed is not read again: clients ask for the list every few seconds. */
+  async function listOne(sessionId: string): Promise<Listed> {
+    const stamp = stampAt(pathOf(sessionId));
+    const known = listed.get(sessionId);
+    if (known !== undefined && known.stamp === stamp) return known.as;
+    const reading = await tryReadSessionFile(pathOf(sessionId), sessionId);
+    const as = reading?.ok ? toSummary(reading.session) : reading && ("corrupt" as const);
+    if (stamp !== undefined && as !== undefined) listed.set(sessionId, { stamp, as });
+    else listed.delete(sessionId);
+    return as;
   }
 
   return {
@@ -63,10 +80,7 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
       }
     },
 
-    stamp(sessionId) {
-      const stats = statSync(pathOf(sessionId), { bigint: true, throwIfNoEntry: false });
-      return stats && stampOf({ sizeBytes: Number(stats.size), modifiedNs: stats.mtimeNs });
-    },
+    stamp: (sessionId) => stampAt(pathOf(sessionId)),
 
     async list() {
       const ids = sessionIdsIn(directory).values();
@@ -74,9 +88,9 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
       const corrupt: string[] = [];
       const readFromQueue = async () => {
         for (const id of ids) {
-          const reading = await tryReadSessionFile(pathOf(id), id);
-          if (reading?.ok === true) sessions.push(toSummary(reading.session));
-          if (reading?.ok === false) corrupt.push(pathOf(id));
+          const listed = await listOne(id);
+          if (listed === "corrupt") corrupt.push(pathOf(id));
+          else if (listed !== undefined) sessions.push(listed);
         }
       };
       await Promise.all(Array.from({ length: parallelReads }, readFromQueue));
@@ -118,6 +132,11 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
 
     outputDirectory: (sessionId) => join(sideDirectoryOf(sessionId), "output"),
   };
+}
+
+function stampAt(path: string): string | undefined {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats && stampOf({ sizeBytes: Number(stats.size), modifiedNs: stats.mtimeNs });
 }
 
 function stampOf({ sizeBytes, modifiedNs }: WrittenFile): string {
