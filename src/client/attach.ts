@@ -6,6 +6,8 @@ import type { ConnectOptions } from "./connect-options.ts";
 import { askDaemon, findDaemon } from "./daemon-address.ts";
 import { createDaemonTransport } from "./daemon-transport.ts";
 
+const patientLimitMs = 2_000;
+
 /**
  * @returns undefined where an engine in this process has to do the work
  * @throws OptaError daemon-unreachable | state-conflict, with mode "attach"
@@ -13,10 +15,14 @@ import { createDaemonTransport } from "./daemon-transport.ts";
 export async function tryAttach(options: ConnectOptions): Promise<Client | undefined> {
   const { directory, mode } = options;
   const state = findDaemon(directory);
-  const health = state && (await askDaemon(state));
+  // With nothing to fall back on there is time to wait for one that is busy.
+  const limit = mode === "attach" ? { limitMs: patientLimitMs } : {};
+  const health = state && (await askDaemon(state, limit));
   if (state === undefined || health === undefined) {
     if (mode === "either") return undefined;
-    throw new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start");
+    throw state === undefined
+      ? new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start")
+      : new OptaError("daemon-unreachable", "the daemon does not answer", "opta daemon restart");
   }
   if (!(await options.isSameWork(state.token, health.settings))) {
     if (mode === "either") return undefined;

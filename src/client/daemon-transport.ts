@@ -12,10 +12,11 @@ export function createDaemonTransport(
 ): DaemonTransport {
   let state = first;
 
-  function lookAgain(): void {
+  /** @returns whether there is a daemon */
+  function lookAgain(): boolean {
     const found = find();
-    if (found === undefined) throw daemonLost();
-    state = found;
+    state = found ?? state;
+    return found !== undefined;
   }
 
   async function send({ method, path, body, signal }: DaemonRequest): Promise<Response> {
@@ -38,7 +39,7 @@ export function createDaemonTransport(
         return await send(request);
       } catch (thrown) {
         if (request.signal?.aborted) throw new OptaError("cancelled", "cancelled");
-        lookAgain();
+        if (!lookAgain()) throw daemonLost();
         // Only what changes nothing is sent twice by itself.
         if (request.method !== "GET") throw unanswered(thrown);
         return send(request).catch(() => {
@@ -55,11 +56,8 @@ export function createDaemonTransport(
         socket.addEventListener(
           "error",
           () => {
-            try {
-              lookAgain();
-            } finally {
-              reject(daemonLost());
-            }
+            lookAgain();
+            reject(daemonLost());
           },
           { once: true },
         );

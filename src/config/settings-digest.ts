@@ -7,12 +7,10 @@ import type { Config } from "./schema.ts";
 /** Variables that reach a provider without being settings. */
 const decidingVariables = ["ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"] as const;
 
-export function settingsDigest(
-  { daemon: _, mcp: __, ...config }: Config,
-  { variables }: Environment,
-  token: string,
-): string {
+export function settingsDigest(config: Config, { variables }: Environment, token: string): string {
+  // How the daemon serves and which servers clients manage decides nothing about a turn.
+  const { daemon: _, mcp: __, ...deciding } = config;
   const given = decidingVariables.map((name) => variables[name] ?? null);
-  const text = JSON.stringify([token, config, given]);
+  const text = JSON.stringify([token, deciding, given]);
   return new Bun.CryptoHasher("sha256").update(text).digest("hex");
 }

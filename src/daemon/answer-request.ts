@@ -110,6 +110,7 @@ function upgrade(
     follower: undefined,
     pinged: undefined,
     pending: 0,
+    refused: 0,
   };
   if (server.upgrade(request, { data })) return undefined;
   return finish(jsonAnswer({ error: "not a WebSocket handshake" }, { status: 426 }));

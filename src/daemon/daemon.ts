@@ -81,7 +81,6 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
     port: 0,
   };
 
-  let server: SocketServer | undefined;
   let loading: Promise<Service> | undefined;
   const service = () => (loading ??= load());
   async function load(): Promise<Service> {
@@ -95,7 +94,7 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
         eventLog,
         log,
         state: () => state,
-        server: () => server!,
+        server: () => server,
         stop: () => void stop(),
         addSecrets: (secrets) => (moreSecrets = secrets),
       });
@@ -106,7 +105,7 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
     }
   }
   if (events.sessionsToSettle().length > 0) await (await service()).settle();
-  server = listen({
+  const server: SocketServer = listen({
     port: options.port,
     service,
     onDefect: (thrown) => log.error("a request failed", { message: toOptaError(thrown).message }),
@@ -121,7 +120,7 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
     log.info("stopping", { reason: reason.message });
     removeDaemonState(paths);
     await Promise.race([closeService(loading, reason, log), Bun.sleep(stopLimitMs)]);
-    await server?.stop(true);
+    await server.stop(true);
     events.close();
     log.info("stopped");
     log.close();

@@ -129,8 +129,17 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
     if ((reader.state as Reader["state"]) === "stopped") return;
     if (delayMs > 0) wait(reader, delayMs, () => read(reader));
     else if (reader.sink.isFull()) pause(reader);
-    else if (reader.cursor === stream.lastSeq(reader.sessionId)) settle(reader);
+    else if (isAtHead(reader)) settle(reader);
     else takeTurn(reader);
+  }
+
+  /** What cannot be told is found, and told to the reader, by the next read. */
+  function isAtHead({ cursor, sessionId }: Reader): boolean {
+    try {
+      return cursor === stream.lastSeq(sessionId);
+    } catch {
+      return false;
+    }
   }
 
   /** Reads on behind all who wait for that. */
@@ -292,8 +301,7 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
     count: () => total,
     close() {
       forgetStream();
-      for (const crowd of [...crowds.values()])
-        for (const reader of [...crowd.readers]) stop(reader);
+      for (const { readers } of crowds.values()) for (const reader of readers) stop(reader);
       takeBackTurns?.();
     },
   };

@@ -3,6 +3,7 @@
 import type { Engine } from "../engine/engine.ts";
 import type { EventStream } from "../engine/event-log.ts";
 import type { OptaError } from "../protocol/error.ts";
+import { operations } from "../protocol/operations.ts";
 
 /** What the daemon uses of the engine. */
 export type LazyEngine = Pick<
@@ -19,6 +20,7 @@ export function createLazyEngine({ stream, load }: LazyEngineOptions): LazyEngin
   let loaded: Engine | undefined;
   let loading: Promise<Engine> | undefined;
   let closedWith: OptaError | undefined;
+  const nextPass = createPasses();
 
   function engine(): Promise<Engine> {
     if (closedWith !== undefined) return Promise.reject(closedWith);
@@ -27,7 +29,11 @@ export function createLazyEngine({ stream, load }: LazyEngineOptions): LazyEngin
 
   return {
     stream,
-    call: async (operation, params, signal) => (await engine()).call(operation, params, signal),
+    async call(operation, params, signal) {
+      // What changes something waits for the disk in one go: of many that come at once, others must not wait for all.
+      if (operations[operation].method !== "GET") await nextPass();
+      return (await engine()).call(operation, params, signal);
+    },
     denyMalformed: (requestId, why) => loaded?.denyMalformed(requestId, why) ?? false,
     isBusy: (sessionId) => loaded?.isBusy(sessionId) ?? false,
     activity: () => loaded?.activity() ?? { sessions: 0, active: 0, queued: 0 },
@@ -38,5 +44,14 @@ export function createLazyEngine({ stream, load }: LazyEngineOptions): LazyEngin
       closedWith = reason;
       await (await loading)?.close(reason);
     },
+  };
+}
+
+/** Lets one caller on per pass of the event loop, in the order of their calls. */
+function createPasses(): () => Promise<void> {
+  let last = Promise.resolve();
+  return () => {
+    last = last.then(() => new Promise((resolve) => setImmediate(resolve)));
+    return last;
   };
 }

@@ -11,4 +11,6 @@ export interface SocketData {
   pinged: Pinged | undefined;
   /** Commands that are not answered yet. */
   pending: number;
+  /** Commands that came while too many were pending. */
+  refused: number;
 }

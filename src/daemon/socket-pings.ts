@@ -26,7 +26,7 @@ export function createSocketPings(clock: Clock): SocketPings {
   let takeBackRound: (() => void) | undefined;
 
   function round(): void {
-    for (const [socket, count] of [...unanswered]) {
+    for (const [socket, count] of unanswered) {
       if (count < unansweredLimit) {
         unanswered.set(socket, count + 1);
         socket.ping();

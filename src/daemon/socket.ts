@@ -17,8 +17,10 @@ type Socket = Bun.ServerWebSocket<SocketData>;
 const fullBytes = 256 * 1024;
 /** Commands of one socket that are under way at once. */
 const pendingLimit = 64;
-/** Close codes of our own; 4408 as HTTP's 408. */
-const closeCodes = { tooSlow: 4408, badCursor: 4409 } as const;
+/** Commands beyond that in one go: a socket that sends still more is no client, and is closed. */
+const refusedLimit = 1_000;
+/** Close codes: 4408 as HTTP's 408; 1008 is "policy violation" (RFC 6455 section 7.4.1). */
+const closeCodes = { tooSlow: 4408, badCursor: 4409, flood: 1008 } as const;
 /** A client that is cut gets that long to read why. */
 const farewellMs = 1_000;
 
@@ -111,6 +113,12 @@ function refuseCursor(
 ): void {
   const { sessionId, dialect } = socket.data;
   const { stream } = parts.engine;
+  if (error.code !== "before-retention" && error.code !== "ahead-of-head") {
+    // The log cannot be read: it says nothing of where to go on either.
+    socket.send(JSON.stringify(cursorError(error)));
+    socket.close(closeCodes.badCursor, error.code);
+    return;
+  }
   const headSeq = stream.lastSeq(sessionId);
   const firstSeq = cursor > headSeq ? headSeq + 1 : stream.firstSeqAfter(sessionId, cursor);
   socket.send(JSON.stringify({ ...cursorError(error), firstSeq, headSeq }));
@@ -126,15 +134,20 @@ function refuseCursor(
 async function answer(socket: Socket, message: string | Buffer, parts: DaemonParts): Promise<void> {
   const { data } = socket;
   if (data.pending >= pendingLimit) {
-    socket.send(JSON.stringify({ error: "too many commands at once" }));
+    data.refused += 1;
+    if (data.refused > refusedLimit) socket.close(closeCodes.flood, "too many commands");
+    else socket.send(JSON.stringify({ error: "too many commands at once" }));
     return;
   }
   data.pending += 1;
   try {
+    // What came in one piece is looked at as one, so that a flood is seen before it is worked off.
+    await new Promise((resolve) => setImmediate(resolve));
     const reply = await replyTo(message, data.sessionId, parts);
     if (reply !== undefined) socket.send(JSON.stringify(reply));
   } finally {
     data.pending -= 1;
+    if (data.pending === 0) data.refused = 0;
   }
 }
 

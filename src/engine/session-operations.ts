@@ -69,11 +69,12 @@ export function createSessionOperations(parts: EngineParts): Handlers<SessionOpe
       const session = sessions.find(sessionId);
       const isCurrent = session?.isHeld() || session?.stamp() === store.stamp(sessionId);
       if (session !== undefined && isCurrent) {
-        return { ...session.file, seq: log.lastSeq(sessionId), ...session.snapshot() };
+        const seq = log.lastSeq(sessionId);
+        return { ...session.file, seq, storedSeq: seq, ...session.snapshot() };
       }
       const file = await store.load(sessionId);
       const seq = events.lastSeq(sessionId, file.seq);
-      return { ...file, seq, ...restingSnapshot(file) };
+      return { ...file, seq, storedSeq: events.lastSeq(sessionId), ...restingSnapshot(file) };
     },
     async "session.list"({ limit, cursor, workspace, query }) {
       const { sessions: all, corrupt } = await store.list();

@@ -62,7 +62,20 @@ export const sessionSnapshotSchema = z.object({
 export const sessionDetailSchema = z.looseObject({
   ...sessionFileSchema.shape,
   ...sessionSnapshotSchema.shape,
+  /** The last event that is kept here: less than `seq` where another process went on with the session. */
+  storedSeq: z.number(),
 });
+
+const runningKeys: ReadonlySet<string> = new Set([
+  ...Object.keys(sessionSnapshotSchema.shape).filter((key) => !(key in sessionFileSchema.shape)),
+  "storedSeq",
+]);
+
+/** What is saved of a session, without what is only true just now. */
+export function savedSession(detail: SessionDetail): SessionFile {
+  const saved = Object.entries(detail).filter(([key]) => !runningKeys.has(key));
+  return Object.fromEntries(saved) as SessionFile;
+}
 
 export type SessionDetail = z.infer<typeof sessionDetailSchema>;
 export type SessionFile = z.infer<typeof sessionFileSchema>;

@@ -6,7 +6,7 @@ import { writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock, type FileLock, isFileLockHeld } from "../base/file-lock.ts";
 import { errnoOf, toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
-import type { DaemonOwner, DaemonState } from "./daemon-state.ts";
+import type { DaemonOwner, DaemonState } from "./daemon-shapes.ts";
 
 export interface DaemonPaths {
   /** <root>/daemon, 0700. */

@@ -1,28 +1,16 @@
 // Where the daemon is: daemon/state.json, which clients read, and who holds its place (contracts/daemon-v3.md section
 // 1). A pid proves nothing: it may be another program's by now; the kernel's lock says whether the writer is alive.
 import { readFileSync } from "node:fs";
-import { z } from "zod";
 import { readFileLockHolder } from "../base/file-lock.ts";
 import { type DaemonPaths, isDaemonAlive } from "./daemon-place.ts";
+import {
+  type DaemonOwner,
+  daemonOwnerSchema,
+  type DaemonState,
+  daemonStateSchema,
+} from "./daemon-shapes.ts";
 
-const daemonStateSchema = z.object({
-  pid: z.number(),
-  daemonId: z.string(),
-  host: z.string(),
-  port: z.number(),
-  /** New at every start; only here, never in arguments, logs or URLs. */
-  token: z.string().min(1),
-  /** ISO 8601, UTC. */
-  startedAt: z.string(),
-  logsPath: z.string(),
-});
-
-export type DaemonState = z.infer<typeof daemonStateSchema>;
-
-const daemonOwnerSchema = z.object({ pid: z.number(), since: z.string() });
-
-/** Who holds the daemon's place. */
-export type DaemonOwner = z.infer<typeof daemonOwnerSchema>;
+export type { DaemonState } from "./daemon-shapes.ts";
 
 /** Undefined when there is none, or none that can be read: then no daemon of ours is there. */
 export function readDaemonState(paths: DaemonPaths): DaemonState | undefined {
@@ -38,4 +26,3 @@ export function daemonOwner(paths: DaemonPaths): DaemonOwner | undefined {
   if (!isDaemonAlive(paths)) return undefined;
   return daemonOwnerSchema.safeParse(readFileLockHolder(paths.lock)).data;
 }
-

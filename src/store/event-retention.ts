@@ -32,14 +32,18 @@ export function createEventRetention(database: Database): EventRetention {
   const candidates = database.query<Row, []>(
     "SELECT number, id, active_ms FROM sessions WHERE EXISTS (SELECT 1 FROM events WHERE session = number) ORDER BY active_ms",
   );
+  const lastUse = database.query<{ active_ms: number }, [number]>(
+    "SELECT active_ms FROM sessions WHERE number = ?",
+  );
   const newest = database.query<{ at: number | null }, []>(
     "SELECT max(active_ms) AS at FROM sessions",
   );
+  /** Up to the head that was kept: what is appended between two steps stays. */
   const deleteSome = database.query<unknown, [number, number, number]>(
-    "DELETE FROM events WHERE session = ? AND seq IN (SELECT seq FROM events WHERE session = ? ORDER BY seq LIMIT ?)",
+    "DELETE FROM events WHERE session = ?1 AND seq IN (SELECT seq FROM events WHERE session = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)",
   );
-  const keepHead = database.query<unknown, [number, number]>(
-    "UPDATE sessions SET head = max(head, (SELECT max(seq) FROM events WHERE session = ?)) WHERE number = ?",
+  const keepHead = database.query<{ head: number }, [number]>(
+    "UPDATE sessions SET head = max(head, (SELECT max(seq) FROM events WHERE session = ?1)) WHERE number = ?1 RETURNING head",
   );
   const forgetTurns = database.query<unknown, [number]>(
     "DELETE FROM turns WHERE session = ? AND ended = 1 AND content IS NULL",
@@ -48,9 +52,9 @@ export function createEventRetention(database: Database): EventRetention {
   const newestAtStart = newest.get()?.at ?? 0;
 
   async function drop({ number }: Row, isStopped: () => boolean): Promise<void> {
-    keepHead.run(number, number);
+    const head = keepHead.get(number)?.head ?? 0;
     forgetTurns.run(number);
-    while (!isStopped() && deleteSome.run(number, number, step).changes > 0) await nextTick();
+    while (!isStopped() && deleteSome.run(number, head, step).changes > 0) await nextTick();
   }
 
   return {
@@ -60,7 +64,8 @@ export function createEventRetention(database: Database): EventRetention {
       for (const row of candidates.all()) {
         const isOld = row.active_ms < cutoffMs;
         if (isStopped() || (!isOld && usedBytes(database) <= maxBytes)) break;
-        if (isBusy(row.id)) continue;
+        // Or it was used while those before it were dropped.
+        if (isBusy(row.id) || lastUse.get(row.number)?.active_ms !== row.active_ms) continue;
         await drop(row, isStopped);
         dropped += 1;
       }

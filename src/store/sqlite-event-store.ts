@@ -3,8 +3,9 @@
 // One process writes (the daemon holds the directory's lock), so the file is locked exclusively and needs no
 // shared memory. Knows no event: the log gives it texts. Which sessions' events are dropped is event-retention.ts.
 import { Database } from "bun:sqlite";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { errnoOf } from "../base/storage-error.ts";
+import { OptaError } from "../protocol/error.ts";
 import type { EventRecord, EventStore, UnsettledTurn } from "./event-store.ts";
 import { createDiskReserve, type DiskReserve } from "./disk-reserve.ts";
 import { setAside } from "./set-aside.ts";
@@ -54,6 +55,7 @@ CREATE INDEX IF NOT EXISTS unsettled_turns ON turns (session) WHERE ended = 0 OR
 
 const openingTheLog = "open the event log";
 const storingAnEvent = "store an event";
+const readingTheLog = "read the event log";
 
 interface SessionRow {
   readonly number: number;
@@ -76,7 +78,7 @@ export function createSqliteEventStore(options: SqliteEventStoreOptions): Sqlite
 
 function createStore(
   database: Database,
-  { now, reserve }: SqliteEventStoreOptions & { readonly reserve: DiskReserve },
+  { now, path, reserve }: SqliteEventStoreOptions & { readonly reserve: DiskReserve },
 ): EventStore {
   const query = <Row, Params extends (string | number | null)[]>(sql: string) =>
     database.query<Row, Params>(sql);
@@ -114,6 +116,21 @@ function createStore(
   /** Numbers of sessions that were asked for; small, and dropped with the session. */
   const numbers = new Map<string, number>();
   let synced = false;
+
+  /** `work`, its failures as OptaError. What SQLite finds damaged is set aside by the next start. */
+  function guarded<T>(doing: string, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (!isDatabaseCorrupt(error)) throw toStoreError(error, doing);
+      markDamaged(path);
+      throw new OptaError(
+        "storage-failed",
+        `cannot ${doing}: the event log is damaged`,
+        "opta daemon restart   (keeps the damaged file, and begins a new one)",
+      );
+    }
+  }
 
   function numberOf(sessionId: string): number | undefined {
     const known = numbers.get(sessionId);
@@ -172,7 +189,7 @@ function createStore(
   return {
     isDurable: true,
     open(sessionId, fileSeq) {
-      return storing("open the session's events", () => {
+      return guarded("open the session's events", () => {
         const { row, lastSeq, begins } = position(sessionId, fileSeq);
         if (!row) {
           setSynced(true);
@@ -181,13 +198,14 @@ function createStore(
         return { lastSeq, begins };
       });
     },
-    lastSeq: (sessionId, fileSeq = 0) => position(sessionId, fileSeq).lastSeq,
+    lastSeq: (sessionId, fileSeq = 0) =>
+      guarded(readingTheLog, () => position(sessionId, fileSeq).lastSeq),
     append(record) {
       const number = numberOf(record.sessionId);
       if (number === undefined) throw new Error(`session ${record.sessionId} was not opened`);
       if (reserve.isSpent() && !record.isClosing && !reserve.fill())
         throw storageFull(storingAnEvent);
-      storing(storingAnEvent, () => {
+      guarded(storingAnEvent, () => {
         try {
           insert(number, record);
         } catch (error) {
@@ -198,18 +216,22 @@ function createStore(
       });
     },
     read(sessionId, afterSeq, limit) {
-      const number = numberOf(sessionId);
-      return number === undefined ? [] : readEvents.all(number, afterSeq, limit);
+      return guarded(readingTheLog, () => {
+        const number = numberOf(sessionId);
+        return number === undefined ? [] : readEvents.all(number, afterSeq, limit);
+      });
     },
     readControl(sessionId, afterSeq) {
-      const number = numberOf(sessionId);
-      if (number === undefined) return [];
-      return readControlEvents.all(number, afterSeq).map(({ text }) => text);
+      return guarded(readingTheLog, () => {
+        const number = numberOf(sessionId);
+        if (number === undefined) return [];
+        return readControlEvents.all(number, afterSeq).map(({ text }) => text);
+      });
     },
     noteFileSeq(sessionId, { saved, next }) {
       const number = numberOf(sessionId);
       if (number === undefined) return;
-      storing("store the session's position", () => {
+      guarded("store the session's position", () => {
         setSynced(true);
         moveFileSeq.run(saved, next, number);
       });
@@ -222,13 +244,15 @@ function createStore(
       ).get(number, idempotencyKey)?.turn_id;
     },
     noteMessageSaved(turnId) {
-      storing("note a saved message", () =>
+      guarded("note a saved message", () =>
         query<unknown, [string]>("UPDATE turns SET content = NULL WHERE turn_id = ?").run(turnId),
       );
     },
     unsettledTurns(sessionId) {
-      const number = numberOf(sessionId);
-      return number === undefined ? [] : unsettled.all(number).map(toUnsettledTurn);
+      return guarded(readingTheLog, () => {
+        const number = numberOf(sessionId);
+        return number === undefined ? [] : unsettled.all(number).map(toUnsettledTurn);
+      });
     },
     sessionsToSettle: () =>
       query<{ id: string }, []>(
@@ -239,7 +263,7 @@ function createStore(
     delete(sessionId) {
       const number = numberOf(sessionId);
       if (number === undefined) return;
-      storing("delete the session's events", () =>
+      guarded("delete the session's events", () =>
         inTransaction(() => {
           for (const table of ["events", "turns"]) {
             database.run(`DELETE FROM ${table} WHERE session = ?`, [number]);
@@ -275,11 +299,12 @@ function toUnsettledTurn(row: UnsettledRow): UnsettledTurn {
 
 function openDatabase(path: string): { database: Database; setAside: string | undefined } {
   try {
-    return { database: prepare(path), setAside: undefined };
+    if (!existsSync(damageMark(path))) return { database: prepare(path), setAside: undefined };
   } catch (error) {
     if (!isDatabaseCorrupt(error)) throw toStoreError(error, openingTheLog);
   }
   const keptAs = setAside(path);
+  storing(openingTheLog, () => rmSync(damageMark(path), { force: true }));
   // The write-ahead log belongs to the file that was set aside: a new database must not take it for its own.
   for (const suffix of ["-wal", "-journal"]) setAside(`${path}${suffix}`);
   return { database: storing(openingTheLog, () => prepare(path)), setAside: keptAs };
@@ -301,10 +326,26 @@ function prepare(path: string): Database {
     // KiB: what is read is read once, in order.
     database.run("PRAGMA cache_size = -512");
     database.run(schema);
+    // What every start needs can be read; damage further inside shows when somebody comes there.
+    database.query("SELECT max(active_ms) FROM sessions").get();
+    for (const table of ["events", "turns"]) database.query(`SELECT 1 FROM ${table} LIMIT 1`).get();
     return database;
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+function damageMark(path: string): string {
+  return `${path}.damaged`;
+}
+
+function markDamaged(path: string): void {
+  try {
+    writeFileSync(damageMark(path), "", { mode: 0o600 });
+  } catch (error) {
+    // It is found again by who reads the same place.
+    if (errnoOf(error) === undefined) throw error;
   }
 }
 

@@ -1,11 +1,13 @@
 // Readers of a session's events, without sockets: sinks that a test fills and empties, and a clock that it moves.
 import { expect, test } from "bun:test";
+import type { Clock } from "../../src/base/clock.ts";
 import { createFollowers, type Follower, type Sink } from "../../src/daemon/followers.ts";
 import { createEventLog } from "../../src/engine/event-log.ts";
 import type { Dialect } from "../../src/protocol/dialect.ts";
+import { OptaError } from "../../src/protocol/error.ts";
 import type { EventKind, EventPayload, OptaEvent } from "../../src/protocol/event.ts";
 import { createMemoryEventStore } from "../../src/store/memory-event-store.ts";
-import { createTestClock } from "../support/test-clock.ts";
+import { createTestClock, type TestClock } from "../support/test-clock.ts";
 
 const sessionId = "s";
 const writer = { turnId: "t", writerId: "w", clientId: "c" };
@@ -23,8 +25,7 @@ interface Client {
   buffered: number;
 }
 
-function createHall() {
-  const clock = createTestClock();
+function createHall<C extends Clock = TestClock>(clock: C = createTestClock() as Clock as C) {
   const store = createMemoryEventStore();
   const log = createEventLog({ daemonId: "d", now: () => new Date(0), store });
   const live = new Set<(text: string) => void>();
@@ -147,9 +148,11 @@ test("a full reader is handed no more than a slice of what it asked for", () => 
   // 64 KB are seven of them.
   expect(seqs(client)).toEqual(range(1, 7));
   client.follower.resume();
+  clock.advance(0);
   expect(seqs(client)).toEqual(range(1, 7));
   client.buffered = 0;
   client.follower.resume();
+  clock.advance(0);
   expect(seqs(client)).toEqual(range(1, 14));
 });
 
@@ -194,6 +197,33 @@ test("a reader that swallows nothing for ten seconds is cut, one that swallows a
   expect(seqs(quick)).toEqual(range(1, 1_100));
 });
 
+test("readers of a long past take turns, and what happens meanwhile does not wait for them", () => {
+  let nowMs = 0;
+  const due: (() => void)[] = [];
+  const clock: Clock = {
+    nowMs: () => nowMs,
+    after(_delayMs, action) {
+      due.push(action);
+      return () => undefined;
+    },
+  };
+  const { follow, say } = createHall(clock);
+  say(9_000);
+  const live = follow({ afterSeq: 9_000 });
+  const readers = Array.from({ length: 10 }, () => follow({ onSend: () => (nowMs += 3) }));
+  const order: number[] = [];
+  for (let turn = 1; turn <= 10; turn++) {
+    due.shift()?.();
+    say(1);
+    expect(live.events).toHaveLength(turn);
+    order.push(readers.filter(({ events }) => events.length > 64).length);
+  }
+  // A batch is two slices of three milliseconds, more than a turn; nobody comes twice before everybody came once.
+  expect(order).toEqual(range(1, 10));
+  while (due.length > 0) due.shift()?.();
+  for (const reader of readers) expect(seqs(reader)).toEqual(range(1, 9_010));
+});
+
 test("who is full delays nobody", () => {
   const { follow, say } = createHall();
   const full = Array.from({ length: 50 }, () => follow());
@@ -216,6 +246,21 @@ test("a cursor ahead of the head or before what is kept is refused, and nobody i
   expect(followers.count()).toBe(1);
   say(1);
   expect([seqs(ahead), seqs(early), seqs(empty)]).toEqual([[], [], [20_001]]);
+});
+
+test("a log that cannot be read any more is told to whoever reads on, and to nobody else", () => {
+  const { follow, say, log, clock, followers } = createHall();
+  say(1_000);
+  const live = follow({ afterSeq: 1_000 });
+  const reading = follow();
+  const fail = () => {
+    throw new OptaError("storage-failed", "cannot read the event log");
+  };
+  Object.assign(log, { read: fail, lastSeq: fail });
+  clock.advance(0);
+  expect(reading.refusals).toEqual([{ code: "storage-failed", cursor: 64 }]);
+  expect(live.refusals).toEqual([]);
+  expect(followers.count()).toBe(1);
 });
 
 test("a reader of a session that does not exist yet waits for its first event", () => {

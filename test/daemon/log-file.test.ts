@@ -16,7 +16,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createLogFile, type LogEntry, type LogFile, type LogFileOptions } from "../../src/daemon/log-file.ts";
+import {
+  createLogFile,
+  type LogEntry,
+  type LogFile,
+  type LogFileOptions,
+} from "../../src/daemon/log-file.ts";
 import { followLog, readLogTail } from "../../src/daemon/log-reader.ts";
 
 const place = { directory: "" };

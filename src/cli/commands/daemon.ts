@@ -134,8 +134,9 @@ async function startAndTell(
 }
 
 /** The token stays in state.json (promises S1). */
-function withoutToken({ token: _, ...state }: DaemonState): Omit<DaemonState, "token"> {
-  return state;
+function withoutToken(state: DaemonState): Omit<DaemonState, "token"> {
+  const { token: _, ...shown } = state;
+  return shown;
 }
 
 /** The words that run this program: the executable alone, or Bun with the script while developing. */

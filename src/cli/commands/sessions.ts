@@ -5,7 +5,7 @@ import { realpath } from "node:fs/promises";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import { OptaError, toOptaError } from "../../protocol/error.ts";
-import type { SessionSummary } from "../../protocol/session.ts";
+import { savedSession, type SessionSummary } from "../../protocol/session.ts";
 import { sessionToMarkdown } from "../../store/session-markdown.ts";
 import { type CommandGroup, defineCommand, type Positional } from "../command.ts";
 import type { Io } from "../output/io.ts";
@@ -73,7 +73,9 @@ const show = defineCommand({
   async run({ args, rest: [sessionId = ""], io, connect }) {
     const client = await connect();
     const session = await client.call("session.get", { sessionId });
-    io.stdout.write(args.json ? toJsonText(session) : sessionToText(session, io.style(1)));
+    io.stdout.write(
+      args.json ? toJsonText(savedSession(session)) : sessionToText(session, io.style(1)),
+    );
     return 0;
   },
 });
@@ -135,7 +137,8 @@ const exportSession = defineCommand({
   async run({ args, rest: [sessionId = ""], io, connect }) {
     const client = await connect();
     const session = await client.call("session.get", { sessionId });
-    const text = args.format === "json" ? toJsonText(session) : sessionToMarkdown(session);
+    const text =
+      args.format === "json" ? toJsonText(savedSession(session)) : sessionToMarkdown(session);
     if (args.output === undefined) io.stdout.write(text);
     else await writeExport(args.output, text, { force: args.force });
     return 0;

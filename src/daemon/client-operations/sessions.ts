@@ -5,7 +5,7 @@ import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import { OptaError } from "../../protocol/error.ts";
-import { type SessionSummary, sessionIdSchema } from "../../protocol/session.ts";
+import { savedSession, type SessionSummary, sessionIdSchema } from "../../protocol/session.ts";
 import { createSessionStore } from "../../store/session-file.ts";
 import { sessionToMarkdown } from "../../store/session-markdown.ts";
 import {
@@ -100,7 +100,9 @@ const exportSession = defineClientOperation({
   async run({ sessionId, format, outputPath }, { call, loadConfig }) {
     const session = await call("session.get", { sessionId });
     const isJson = format === "json";
-    const text = isJson ? `${JSON.stringify(session, null, 2)}\n` : sessionToMarkdown(session);
+    const text = isJson
+      ? `${JSON.stringify(savedSession(session), null, 2)}\n`
+      : sessionToMarkdown(session);
     const sizeBytes = Buffer.byteLength(text);
     if (outputPath !== undefined) {
       await writeNewFile(outputPath, text);

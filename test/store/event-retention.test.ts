@@ -1,0 +1,182 @@
+// Dropping old sessions' events: by age and by size, never those of a session that is used, never a seq twice.
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createEventRetention, type PruneOptions } from "../../src/store/event-retention.ts";
+import { createSqliteEventStore } from "../../src/store/sqlite-event-store.ts";
+
+const root = mkdtempSync(join(tmpdir(), "opta-retention-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const dayMs = 86_400_000;
+
+/** A log and a clock that stands at day 100 when it is done. */
+function createLog() {
+  let nowMs = 0;
+  const directory = mkdtempSync(join(root, "log-"));
+  const store = createSqliteEventStore({
+    path: join(directory, "events.sqlite"),
+    reservePath: join(directory, "reserve"),
+    now: () => new Date(nowMs),
+  });
+  return {
+    store,
+    /** A session that was used last on that day, with a turn that ended. */
+    add(sessionId: string, { day = 100, events = 3, bytes = 10, isSettled = true } = {}) {
+      nowMs = day * dayMs;
+      const submission = {
+        turnId: `turn of ${sessionId}`,
+        clientId: "c",
+        writerId: "w",
+        content: "words",
+        idempotencyKey: "k",
+      };
+      store.open(sessionId, 0);
+      const text = "x".repeat(bytes);
+      const event = { sessionId, text, isControl: true, isClosing: false };
+      store.append({ ...event, seq: 1, submission });
+      // Many at once: a commit each would take its time.
+      store.database.run("BEGIN");
+      for (let seq = 2; seq < events; seq++) {
+        store.append({ ...event, seq, isControl: true });
+      }
+      store.database.run("COMMIT");
+      store.append({ ...event, seq: events, endsTurn: submission.turnId });
+      if (isSettled) store.noteMessageSaved(submission.turnId);
+      nowMs = 100 * dayMs;
+    },
+    /** As the daemon does it after its start. */
+    prune(options: Partial<PruneOptions> = {}) {
+      return createEventRetention(store.database).prune({
+        maxAgeMs: 30 * dayMs,
+        maxBytes: 1_000_000_000,
+        nowMs: 100 * dayMs,
+        isBusy: () => false,
+        isStopped: () => false,
+        ...options,
+      });
+    },
+    count: (sessionId: string) => store.read(sessionId, 0, 100_000).length,
+    [Symbol.dispose]: () => store.close(),
+  };
+}
+
+test("sessions that were not used for so long lose their events, others keep them", async () => {
+  using log = createLog();
+  log.add("old", { day: 69 });
+  log.add("older", { day: 10 });
+  log.add("recent", { day: 71 });
+  log.add("today");
+  expect(await log.prune()).toBe(2);
+  expect(["old", "older", "recent", "today"].map(log.count)).toEqual([0, 0, 3, 3]);
+  expect(await log.prune()).toBe(0);
+});
+
+test("no seq comes twice: the stream goes on behind what was dropped, and begins anew for its readers", async () => {
+  using log = createLog();
+  log.add("old", { day: 1, events: 7 });
+  log.add("today");
+  await log.prune();
+  expect(log.store.lastSeq("old")).toBe(7);
+  expect(log.store.open("old", 0)).toEqual({ lastSeq: 7, begins: true });
+  log.store.append({ sessionId: "old", seq: 8, text: "new", isControl: true, isClosing: false });
+  expect(log.store.read("old", 0, 10)).toEqual([{ seq: 8, text: "new" }]);
+  expect(log.store.open("old", 7)).toEqual({ lastSeq: 8, begins: false });
+});
+
+test("turns that are over are forgotten with their keys, those that have to be settled are not", async () => {
+  using log = createLog();
+  log.add("old", { day: 1 });
+  log.add("unsettled", { day: 1, isSettled: false });
+  log.add("today");
+  await log.prune();
+  expect(log.store.turnWithKey("old", "k")).toBeUndefined();
+  expect(log.store.turnWithKey("unsettled", "k")).toBe("turn of unsettled");
+  expect(log.store.unsettledTurns("unsettled").length).toBe(1);
+});
+
+test("a session that is busy keeps its events, however old they are", async () => {
+  using log = createLog();
+  log.add("busy", { day: 1 });
+  log.add("old", { day: 2 });
+  log.add("today");
+  expect(await log.prune({ isBusy: (id) => id === "busy" })).toBe(1);
+  expect(["busy", "old"].map(log.count)).toEqual([3, 0]);
+});
+
+test("a session that was used while others were dropped keeps its events", async () => {
+  using log = createLog();
+  log.add("oldest", { day: 1 });
+  log.add("old", { day: 2 });
+  log.add("also old", { day: 3 });
+  log.add("today");
+  const isBusy = (id: string) => {
+    const submission = { turnId: "t", clientId: "c", writerId: "w", content: "x" };
+    const event = { sessionId: "old", text: "new", isControl: true, isClosing: false };
+    if (id === "oldest") {
+      log.store.append({ ...event, seq: 4, submission: { ...submission, idempotencyKey: "new" } });
+    }
+    return false;
+  };
+  expect(await log.prune({ isBusy })).toBe(2);
+  expect(["oldest", "old", "also old", "today"].map(log.count)).toEqual([0, 4, 0, 3]);
+});
+
+test("while the log is too large, the session that rested longest goes, and no more than needed", async () => {
+  using log = createLog();
+  for (const day of [97, 98, 99, 100]) log.add(`day ${day}`, { day, events: 20, bytes: 50_000 });
+  expect(await log.prune({ maxBytes: 2_500_000 })).toBe(2);
+  expect([97, 98, 99, 100].map((day) => log.count(`day ${day}`))).toEqual([0, 0, 20, 20]);
+});
+
+test("the space of what was dropped goes back to the disk", async () => {
+  using log = createLog();
+  const pages = () =>
+    (log.store.database.query("PRAGMA page_count").get() as { page_count: number }).page_count;
+  log.add("today");
+  const before = pages();
+  log.add("old", { day: 1, events: 50, bytes: 50_000 });
+  expect(pages()).toBeGreaterThan(before + 500);
+  await log.prune();
+  expect(pages()).toBeLessThan(before + 50);
+});
+
+test("a clock that jumped ahead ages nothing: what was used last counts as today", async () => {
+  using log = createLog();
+  log.add("old", { day: 60 });
+  log.add("today", { day: 100 });
+  expect(await log.prune({ nowMs: 100_000 * dayMs })).toBe(1);
+  expect(["old", "today"].map(log.count)).toEqual([0, 3]);
+});
+
+test("what is appended while a long session is being dropped stays, and its seq is not used again", async () => {
+  using log = createLog();
+  log.add("old", { day: 1, events: 9_000 });
+  log.add("today");
+  const pruning = log.prune();
+  await new Promise((resolve) => setImmediate(resolve));
+  const { lastSeq } = log.store.open("old", 0);
+  const event = { sessionId: "old", text: "new", isControl: true, isClosing: false };
+  log.store.append({ ...event, seq: lastSeq + 1 });
+  await pruning;
+  expect(lastSeq).toBe(9_000);
+  expect(log.store.read("old", 0, 10)).toEqual([{ seq: 9_001, text: "new" }]);
+  expect(log.store.lastSeq("old")).toBe(9_001);
+});
+
+test("it stops when it is told to, between two steps", async () => {
+  using log = createLog();
+  log.add("old", { day: 1, events: 9_000 });
+  log.add("older", { day: 0 });
+  log.add("today");
+  let asked = 0;
+  await log.prune({ isStopped: () => (asked += 1) > 6 });
+  expect(log.count("older")).toBe(0);
+  expect(log.count("old")).toBeGreaterThan(0);
+  expect(log.count("old")).toBeLessThan(9_000);
+  expect(log.store.lastSeq("old")).toBe(9_000);
+  await log.prune();
+  expect(log.count("old")).toBe(0);
+  expect(log.store.lastSeq("old")).toBe(9_000);
+});
