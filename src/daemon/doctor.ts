@@ -34,7 +34,7 @@ export interface DoctorOptions {
   readonly home: string;
   /** Where programs are looked for, ":" between them; default: this process's own PATH, completed. */
   readonly toolPath?: string;
-  /** The daemon that runs; undefined when the caller does not know. */
+  /** The daemon that runs; undefined when there is none. */
   readonly daemon?: { readonly pid: number; readonly port: number } | undefined;
   /** How long the model server may take; shorter in tests. */
   readonly serverLimitMs?: number;
@@ -64,7 +64,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
     checkRipgrep(toolPath),
     checkGit(toolPath),
     daemon === undefined
-      ? skipped("daemon", "not asked here: opta daemon status")
+      ? skipped("daemon", "not running, and not needed: opta daemon start")
       : passed("daemon", `runs as process ${daemon.pid} on port ${daemon.port}`),
   ];
   return { version, ok: !checks.some(({ status }) => status === "fail"), checks };

@@ -81,6 +81,8 @@ export function createEngine(options: EngineOptions): Engine {
       if (reason !== undefined) turns.refuse(reason);
       models.close();
       try {
+        // No turn goes on while the processes beside it get their time to end.
+        for (const session of sessions.all()) session.cancel(() => true, reason);
         await background.closeAll();
       } finally {
         // What fails beside the turns must not keep them from their end.

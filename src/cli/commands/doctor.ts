@@ -12,13 +12,17 @@ export const command = defineCommand({
   args: { json: { type: "boolean", description: "print one JSON document" } },
   notes: "Exits 1 when a check failed, else 0. Changes nothing.",
   examples: ["opta doctor", "opta doctor --json"],
-  async run({ args, io, environment, loadConfig, connect }) {
-    const { runDoctor } = await import("../../daemon/doctor.ts");
+  async run({ args, io, environment, loadConfig, loadDirectory, connect }) {
+    const [{ runDoctor }, { findDaemon }] = await Promise.all([
+      import("../../daemon/doctor.ts"),
+      import("../../client/daemon-address.ts"),
+    ]);
     const report = await runDoctor({
       loadConfig: () => loadConfig(),
       // Connecting needs valid settings: it is part of what is checked.
       call: async (operation, params) => (await connect()).call(operation, params),
       home: environment.home,
+      daemon: findDaemon(loadDirectory()),
       toolPath: environment.toolPath,
       signal: new AbortController().signal,
     });
