@@ -11,12 +11,6 @@ export interface NodeSocketOptions {
   readonly dialect?: "opta" | "opta-code";
 }
 
-/** A frame, parsed, and when it came in milliseconds since the epoch. */
-export interface NodeFrame {
-  readonly atMs: number;
-  readonly [key: string]: unknown;
-}
-
 type Order =
   | { readonly send: string }
   | { readonly ping: true }
@@ -38,9 +32,11 @@ interface Said {
 
 export interface NodeSocket extends AsyncDisposable {
   /** Envelopes, in the order they came. */
-  readonly events: readonly (OptaEvent & { readonly atMs: number })[];
-  /** All else: acks, errors, heartbeats. */
-  readonly answers: readonly NodeFrame[];
+  readonly events: readonly OptaEvent[];
+  /** When each of them came, in milliseconds since the epoch. */
+  readonly arrivalsMs: readonly number[];
+  /** All else, parsed: acks, errors, heartbeats. */
+  readonly answers: readonly Readonly<Record<string, unknown>>[];
   /** Pongs of the server. */
   readonly pongs: () => number;
   send(frame: unknown): void;
@@ -63,8 +59,9 @@ export async function openNodeSocket(
   const child = Bun.spawn(["node", script, JSON.stringify(settings)], {
     stdio: ["pipe", "pipe", "inherit"],
   });
-  const events: (OptaEvent & { readonly atMs: number })[] = [];
-  const answers: NodeFrame[] = [];
+  const events: OptaEvent[] = [];
+  const arrivalsMs: number[] = [];
+  const answers: Readonly<Record<string, unknown>>[] = [];
   let pongs = 0;
   const waiting = new Set<() => void>();
   const closed = Promise.withResolvers<{ readonly code: number; readonly reason: string }>();
@@ -77,9 +74,12 @@ export async function openNodeSocket(
     if (said.pong) pongs += 1;
     if (said.closed !== undefined) closed.resolve({ code: said.closed, reason: said.reason ?? "" });
     if (frame !== undefined) {
-      const parsed = { ...JSON.parse(frame), atMs };
-      if ("seq" in parsed) events.push(parsed);
-      else answers.push(parsed);
+      const parsed = JSON.parse(frame) as Record<string, unknown>;
+      if (!("seq" in parsed)) answers.push(parsed);
+      else {
+        events.push(parsed as unknown as OptaEvent);
+        arrivalsMs.push(atMs);
+      }
     }
     for (const check of waiting) check();
   }
@@ -96,6 +96,7 @@ export async function openNodeSocket(
 
   const client: NodeSocket = {
     events,
+    arrivalsMs,
     answers,
     pongs: () => pongs,
     send: (frame) => client.order({ send: JSON.stringify(frame) }),

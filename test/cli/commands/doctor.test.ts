@@ -48,7 +48,7 @@ test("every finding is a line with a mark, and all is well", async () => {
 ✓ model               org/m
 ✓ ripgrep             ${directory}/rg
 ✓ git                 ${directory}/git
-- daemon              not asked here: opta daemon status
+- daemon              not running, and not needed: opta daemon start
 `);
 });
 
