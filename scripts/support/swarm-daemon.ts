@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { daemonRuntime } from "../../src/store/daemon-place.ts";
 
 export interface DaemonHome extends Disposable {
   readonly home: string;
@@ -67,6 +68,8 @@ export async function startDaemonProcess(options: DaemonProcessOptions): Promise
       LANG: "C.UTF-8",
       OPTA_HOST: "127.0.0.1",
       OPTA_PORT: String(modelPort),
+      // As `opta daemon start` and the service managers start it.
+      ...daemonRuntime,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
