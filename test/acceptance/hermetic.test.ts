@@ -4,7 +4,9 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { commandTable } from "../../src/cli/table.ts";
+import { daemonPaths } from "../../src/store/daemon-place.ts";
 import { builtOpta, opta } from "../support/binary.ts";
+import { freePort, guardDaemon, rootOf, until } from "../support/daemon.ts";
 import { startScripted } from "../support/lmx.ts";
 import { traceOpta } from "../support/strace.ts";
 import { createPlace, type Place } from "../support/workspace.ts";
@@ -74,19 +76,20 @@ if (process.platform === "linux") {
     const place = createPlace();
     afterAll(() => place[Symbol.dispose]());
     poison(place);
+    const toolCalls = [
+      { name: "run_command", arguments: { command: "echo from the shell" } },
+      { name: "write_file", arguments: { path: "new.txt", content: "new" } },
+      { name: "read_file", arguments: { path: "new.txt" } },
+      { name: "edit_file", arguments: { path: "new.txt", old_text: "new", new_text: "old" } },
+    ];
     const server = startScripted({
       models: [{ id: "small" }, { id: "large", state: "on-disk" }],
       turns: [
-        {
-          toolCalls: [
-            { name: "run_command", arguments: { command: "echo from the shell" } },
-            { name: "write_file", arguments: { path: "new.txt", content: "new" } },
-            { name: "read_file", arguments: { path: "new.txt" } },
-            { name: "edit_file", arguments: { path: "new.txt", old_text: "new", new_text: "old" } },
-          ],
-        },
+        { toolCalls },
         { text: "Done." },
         { text: "Again." },
+        { toolCalls },
+        { text: "Done." },
       ],
     });
     afterAll(async () => (await server).stop());
@@ -105,6 +108,12 @@ if (process.platform === "linux") {
       [0, "demo"],
       [0, "status"],
       [0, "status", "--json"],
+      [0, "doctor"],
+      [0, "daemon"],
+      [0, "daemon", "logs"],
+      [0, "daemon", "stop"],
+      [1, "daemon", "events", "none"],
+      [1, "do", "--attach", "hi"],
       [0, "models", "list"],
       [0, "models", "load", "large"],
       [0, "models", "use", "large"],
@@ -132,32 +141,56 @@ if (process.platform === "linux") {
         name,
       ]),
     ];
-    for (const [exitCode, ...args] of runs) {
-      test(`opta ${args.join(" ")}`, async () => {
-        const { port } = await server;
-        const session = place.sessions()[0]?.id ?? "";
-        const run = await traceOpta(
-          args.map((word) => word.replace("$session", session)),
-          {
-            calls: "file",
-            cwd: place.workspace,
-            home: place.home,
-            // A PATH without node_modules/.bin, where a shell would look for bash.
-            env: { OPTA_HOST: "127.0.0.1", OPTA_PORT: String(port), PATH: "/usr/bin:/bin" },
-          },
-        );
-        expect({
-          exitCode: run.exitCode,
-          stderr: exitCode === run.exitCode ? "" : run.stderr,
-        }).toEqual({
-          exitCode,
-          stderr: "",
-        });
-        expect(run.calls.some((call) => call.includes("execve"))).toBe(true);
-        expect(readsOf(run.calls)).toEqual([]);
-        expect(existsSync(join(place.workspace, marker))).toBe(false);
+    async function expectNoReads(exitCode: number, args: readonly string[]): Promise<void> {
+      const { port } = await server;
+      const session = place.sessions()[0]?.id ?? "";
+      const run = await traceOpta(
+        args.map((word) => word.replace("$session", session)),
+        {
+          calls: "file",
+          cwd: place.workspace,
+          home: place.home,
+          // A PATH without node_modules/.bin, where a shell would look for bash.
+          env: { OPTA_HOST: "127.0.0.1", OPTA_PORT: String(port), PATH: "/usr/bin:/bin" },
+        },
+      );
+      expect({
+        args,
+        exitCode: run.exitCode,
+        stderr: exitCode === run.exitCode ? "" : run.stderr,
+      }).toEqual({
+        args,
+        exitCode,
+        stderr: "",
       });
+      expect(run.calls.some((call) => call.includes("execve"))).toBe(true);
+      expect(readsOf(run.calls)).toEqual([]);
+      expect(existsSync(join(place.workspace, marker))).toBe(false);
     }
+    for (const [exitCode, ...args] of runs) {
+      test(`opta ${args.join(" ")}`, () => expectNoReads(exitCode, args));
+    }
+
+    test("opta daemon start here, by the daemon through its whole life, and by who talks to it", async () => {
+      await using _ = guardDaemon({ place });
+      // strace ends with the last process that it sees: the daemon.
+      const life = expectNoReads(0, ["daemon", "start", "--port", String(freePort())]);
+      const { state } = daemonPaths(rootOf({ place }));
+      await Promise.race([life, until(() => existsSync(state), "the daemon")]);
+      for (const words of [
+        ["daemon", "start"],
+        ["daemon", "status"],
+        ["do", "--attach", "--dangerous", "-m", "small", "use the tools"],
+        ["daemon", "events", "$session"],
+        ["daemon", "logs", "--json"],
+        ["sessions", "list"],
+        ["doctor"],
+        ["daemon", "stop"],
+      ]) {
+        await expectNoReads(0, words);
+      }
+      await life;
+    }, 60_000);
 
     test("every command there is", () => {
       const tried = new Set(runs.map(([, name]) => name));
