@@ -100,7 +100,8 @@ export async function measureDaemon(place: DaemonPlace): Promise<DaemonCost> {
 async function rest(pid: number): Promise<{ readonly ticks: number; readonly rssBytes: number }> {
   const before = ticksOf(pid);
   await Bun.sleep(idleMs);
-  const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  const [, kibibytes] =
+    /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return { ticks: ticksOf(pid) - before, rssBytes: Number(kibibytes) * 1024 };
 }
 

@@ -207,7 +207,12 @@ function readSocket(
     if (signal.aborted) leave();
     else signal.addEventListener("abort", leave, { once: true });
     socket.addEventListener("message", ({ data }) => {
-      const frame = JSON.parse(String(data)) as OptaEvent | { error: string; code?: string };
+      const frame = parseFrame(String(data));
+      if (frame === undefined) {
+        reject(new OptaError("internal", "the daemon sent an event that is not JSON"));
+        socket.close();
+        return;
+      }
       if ("seq" in frame) {
         tell(frame);
         return;
@@ -222,4 +227,13 @@ function readSocket(
       resolve();
     });
   });
+}
+
+/** Undefined for what is no JSON: a damaged event log can hold it. */
+function parseFrame(text: string): OptaEvent | { error: string; code?: string } | undefined {
+  try {
+    return JSON.parse(text) as OptaEvent;
+  } catch {
+    return undefined;
+  }
 }

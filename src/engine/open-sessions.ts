@@ -227,7 +227,12 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
       }
     },
     async close(reason) {
-      await Promise.all(sessions.values().map((session) => session.close(reason)));
+      // One whose end cannot be stored must not keep the others from theirs.
+      const closing = sessions.values().map((session) => session.close(reason));
+      for (const closed of await Promise.allSettled(closing)) {
+        if (closed.status === "fulfilled") continue;
+        options.report("a session could not be closed", toOptaError(closed.reason));
+      }
     },
   };
 }
