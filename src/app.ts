@@ -28,6 +28,8 @@ export interface AppOptions {
 export interface DaemonAppOptions extends Omit<AppOptions, "config" | "daemonId"> {
   /** The settings that hold now; asked at every operation. The same object while nothing changed. */
   readonly config: () => Config;
+  /** Reads them again when they changed. */
+  readonly refreshSettings: () => Promise<void>;
   readonly events: EventStore;
   /** Over the same store. */
   readonly log: EventLog;
@@ -41,6 +43,7 @@ export function createApp(options: AppOptions): Engine {
   return createEngine({
     ...engineOptions(options),
     settings: () => settings,
+    refreshSettings: async () => undefined,
     events,
     log: createEventLog({ daemonId: options.daemonId, now, store: events }),
     // What fails here fails in a call of the same process, too, and is told there.
@@ -59,8 +62,15 @@ export function createDaemonApp(options: DaemonAppOptions): Engine {
     current = { config, settings: createSettings({ ...options, config }) };
     return current.settings;
   };
-  const { events, log, report } = options;
-  return createEngine({ ...engineOptions(options), settings, events, log, report });
+  const { events, log, report, refreshSettings } = options;
+  return createEngine({
+    ...engineOptions(options),
+    settings,
+    refreshSettings,
+    events,
+    log,
+    report,
+  });
 }
 
 const now = () => new Date();

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 
 export interface FileLock {
   readonly acquired: true;
-  /** Removes lock and holder file, then frees the lock; a second call does nothing. */
+  /** Removes lock and holder file where it can, then frees the lock; a second call does nothing. */
   release(): void;
 }
 
@@ -136,6 +136,9 @@ function createLock(held: { path: string; holderPath: string; database: Database
         if (hasMoved(held.database)) return;
         rmSync(held.holderPath, { force: true });
         rmSync(held.path, { force: true });
+      } catch (error) {
+        // A directory that may no longer be written: files that nobody holds do no harm.
+        if (errorCode(error) === undefined) throw error;
       } finally {
         held.database.close();
       }

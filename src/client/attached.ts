@@ -3,6 +3,7 @@
 import { createAsyncQueue } from "../base/async-queue.ts";
 import { isErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
+import { invalidParams } from "../protocol/invalid-params.ts";
 import { fromLmxErrorCode, fromLmxWire } from "../protocol/lmx-wire.ts";
 import {
   type OperationName,
@@ -19,6 +20,8 @@ export interface DaemonRequest {
   readonly path: string;
   readonly body?: string;
   readonly signal?: AbortSignal | undefined;
+  /** Asked twice it does no more than asked once. */
+  readonly isRepeatable: boolean;
 }
 
 /** How the daemon is reached. Looks anew where it is when that may have changed. */
@@ -32,6 +35,9 @@ export interface DaemonTransport {
 /** Waits between attempts to come back: at once first, since a daemon restarts in tens of milliseconds. */
 const retryMs = [20, 50, 100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000];
 
+/** A connection that lasted so long was a good one. */
+const steadyMs = 1_000;
+
 export function createAttachedClient(transport: DaemonTransport): Client {
   const closing = new AbortController();
 
@@ -41,14 +47,7 @@ export function createAttachedClient(transport: DaemonTransport): Client {
     options?: { readonly signal?: AbortSignal },
   ): Promise<OperationResult<N>> {
     const checked = operations[operation].params.safeParse(params);
-    if (!checked.success) {
-      const [issue] = checked.error.issues;
-      throw new OptaError(
-        "usage",
-        `${issue?.path.join(".") || operation}: ${issue?.message ?? "invalid parameters"}`,
-        issue?.path.includes("sessionId") ? "opta sessions list" : undefined,
-      );
-    }
+    if (!checked.success) throw invalidParams(checked.error.issues, operation);
     const request = toRequest(operation, params as Readonly<Record<string, unknown>>);
     const response = await transport.request({ ...request, signal: options?.signal });
     if (response.status === 413) throw tooLarge();
@@ -101,8 +100,11 @@ function toRequest(
     delete rest[name];
     return encodeURIComponent(value);
   });
-  if (method === "POST") return { method, path: filled, body: JSON.stringify(rest) };
-  return { method, path: filled + toQuery(rest) };
+  const isRepeatable = method === "GET" || params["idempotencyKey"] !== undefined;
+  if (method === "POST") {
+    return { method, path: filled, body: JSON.stringify(rest), isRepeatable };
+  }
+  return { method, path: filled + toQuery(rest), isRepeatable };
 }
 
 /** What HTTP itself refuses, without a word of ours. */
@@ -158,11 +160,15 @@ async function follow(
   while (!signal.aborted) {
     try {
       const query = toQuery({ sessionId, afterSeq: cursor, dialect: "opta" });
-      await readSocket(await transport.openSocket(`/v3/ws${query}`), signal, (event) => {
+      const socket = await transport.openSocket(`/v3/ws${query}`);
+      const openedMs = performance.now();
+      await readSocket(socket, signal, (event) => {
         cursor = event.seq;
         failures = 0;
         tell(event);
       });
+      // A quiet session has no events to say that all is well.
+      if (performance.now() - openedMs > steadyMs) failures = 0;
     } catch (thrown) {
       const error = toOptaError(thrown);
       if (error.code !== "daemon-unreachable" || failures >= retryMs.length) throw error;

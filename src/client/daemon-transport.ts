@@ -41,7 +41,7 @@ export function createDaemonTransport(
         if (request.signal?.aborted) throw new OptaError("cancelled", "cancelled");
         if (!lookAgain()) throw daemonLost();
         // Only what changes nothing is sent twice by itself.
-        if (request.method !== "GET") throw unanswered(thrown);
+        if (!request.isRepeatable) throw unanswered(thrown);
         return send(request).catch(() => {
           throw daemonLost();
         });

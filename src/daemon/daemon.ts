@@ -104,7 +104,10 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
       throw thrown;
     }
   }
-  if (events.sessionsToSettle().length > 0) await (await service()).settle();
+  if (events.sessionsToSettle().length > 0) {
+    const { settleSessions } = await import("./settle.ts");
+    await settleSessions({ root, events, eventLog, log });
+  }
   const server: SocketServer = listen({
     port: options.port,
     service,

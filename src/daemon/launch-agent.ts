@@ -58,6 +58,14 @@ export async function installLaunchAgent(
   return bootstrapAgent(options, { path, change });
 }
 
+/** @throws OptaError usage, as installLaunchAgent would */
+export function assertInstallable(
+  options: Pick<LaunchAgentOptions, "platform" | "environment"> & { readonly executable: string },
+): void {
+  launchAgentPath(options);
+  createLaunchSpec(options);
+}
+
 /**
  * Stops the agent and removes its file. Settings, sessions and logs stay.
  * @throws OptaError usage: a system without a manager we know @throws StorageError: the file cannot be removed

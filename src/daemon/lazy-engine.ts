@@ -8,7 +8,7 @@ import { operations } from "../protocol/operations.ts";
 /** What the daemon uses of the engine. */
 export type LazyEngine = Pick<
   Engine,
-  "call" | "denyMalformed" | "isBusy" | "activity" | "close" | "settle"
+  "call" | "denyMalformed" | "isBusy" | "activity" | "close"
 > & { readonly stream: EventStream };
 
 export interface LazyEngineOptions {
@@ -37,9 +37,6 @@ export function createLazyEngine({ stream, load }: LazyEngineOptions): LazyEngin
     denyMalformed: (requestId, why) => loaded?.denyMalformed(requestId, why) ?? false,
     isBusy: (sessionId) => loaded?.isBusy(sessionId) ?? false,
     activity: () => loaded?.activity() ?? { sessions: 0, active: 0, queued: 0 },
-    async settle() {
-      await (await engine()).settle();
-    },
     async close(reason) {
       closedWith = reason;
       await (await loading)?.close(reason);

@@ -2,6 +2,8 @@
 // (daemon.retentionDays, daemon.retentionMegabytes). The sessions themselves stay; a cursor into dropped events is
 // told so (before-retention). Looked at when the daemon starts, and then when a turn ends, at most once an hour: no
 // timer runs while nothing happens.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { toOptaError } from "../protocol/error.ts";
 import { createEventRetention } from "../store/event-retention.ts";
 import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
@@ -22,8 +24,10 @@ export function createRetention(options: {
   readonly engine: LazyEngine;
   readonly settings: LiveSettings;
   readonly log: LogFile;
+  /** Where the sessions' files are. */
+  readonly sessionsDirectory: string;
 }): Retention {
-  const { events, engine, settings, log } = options;
+  const { events, engine, settings, log, sessionsDirectory } = options;
   const store = createEventRetention(events.database);
   let lastMs = Number.NEGATIVE_INFINITY;
   let stopped = false;
@@ -38,6 +42,8 @@ export function createRetention(options: {
         maxAgeMs: retentionDays * dayMs,
         maxBytes: retentionMegabytes * 1024 * 1024,
         nowMs: Date.now(),
+        isThere: (sessionId) => existsSync(join(sessionsDirectory, `${sessionId}.json`)),
+        forget: (sessionId) => events.delete(sessionId),
         isBusy: (sessionId) => engine.isBusy(sessionId),
         isStopped: () => stopped,
       });

@@ -1,6 +1,7 @@
 // Every HTTP route of the daemon: those of the operations table, which all work alike, and the few that are the
-// daemon's own. What is asked before a route is answered (host, origin, token) is server.ts.
+// daemon's own. What is asked before a route is answered (origin, token) is answer-request.ts.
 import { OptaError, toOptaError } from "../protocol/error.ts";
+import { invalidParams } from "../protocol/invalid-params.ts";
 import { fromQuery } from "../protocol/query.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
 import { lmxErrorCode, lmxErrorMessage, lmxRequest, toLmxWire } from "../protocol/lmx-wire.ts";
@@ -93,9 +94,7 @@ async function answerOperation(
     given = { ...(lmxRequest(name, sent) as object), ...params };
     const checked = schema.safeParse(given);
     if (!checked.success) {
-      const [issue] = checked.error.issues;
-      const where = issue?.path.join(".") || name;
-      const error = new OptaError("usage", `${where}: ${issue?.message ?? "invalid"}`);
+      const error = invalidParams(checked.error.issues, name);
       refuseAnswer(name, params, error, parts);
       return errorAnswer(error, checked.error.issues);
     }

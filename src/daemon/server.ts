@@ -12,8 +12,6 @@ export interface Service {
   readonly sockets: Required<
     Pick<Bun.WebSocketHandler<SocketData>, "open" | "message" | "pong" | "drain" | "close">
   >;
-  /** Ends what a crash left unfinished. */
-  settle(): Promise<void>;
   /** Ends what runs, with `reason`. */
   close(reason: OptaError): Promise<void>;
 }

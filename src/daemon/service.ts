@@ -1,6 +1,7 @@
 // Everything that serves clients: settings, engine, routes, sockets. Loaded when the first request asks for more than
 // whether somebody is there, so that a daemon that only waits stays small (daemon.ts knows the rest).
 import { systemClock } from "../base/clock.ts";
+import { join } from "node:path";
 import type { Environment } from "../config/environment.ts";
 import { loadConfig } from "../config/load.ts";
 import type { EventLog } from "../engine/event-log.ts";
@@ -48,6 +49,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       const { createDaemonApp } = await import("../app.ts");
       return createDaemonApp({
         config: settings.config,
+        refreshSettings: settings.refresh,
         directory: options.root,
         environment,
         events,
@@ -92,7 +94,13 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     stop: options.stop,
     subscriberCount: () => followers.count(),
   };
-  const retention = createRetention({ events, engine, settings, log });
+  const retention = createRetention({
+    events,
+    engine,
+    settings,
+    log,
+    sessionsDirectory: join(options.root, "sessions"),
+  });
   retention.start();
   const keepMemory = freeMemoryAfterTurns(eventLog);
   const sockets = createSocketHandlers(parts);
@@ -100,7 +108,6 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   return {
     sockets,
     answer: (request, server) => answerRequest(request, server, parts),
-    settle: () => engine.settle(),
     async close(reason) {
       stopping.abort();
       retention.stop();

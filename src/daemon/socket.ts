@@ -2,7 +2,8 @@
 // gives them; a few commands come up and are answered with an `ack`, by the same operations as over HTTP.
 import { z } from "zod";
 import { systemClock } from "../base/clock.ts";
-import { type ErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
+import { type ErrorCode, type OptaError, toOptaError } from "../protocol/error.ts";
+import { invalidParams } from "../protocol/invalid-params.ts";
 import { operations } from "../protocol/operations.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { cursorError } from "./event-answers.ts";
@@ -218,9 +219,9 @@ const commands: Readonly<Record<string, Command>> = {
     const { params: schema } = operations["permission.resolve"];
     const given = schema.safeParse(command);
     if (!given.success) {
-      const message = given.error.issues[0]?.message ?? "invalid";
-      denyMalformed(command, message, parts);
-      throw new OptaError("usage", message);
+      const error = invalidParams(given.error.issues, "permission.resolve");
+      denyMalformed(command, error.message, parts);
+      throw error;
     }
     const { engine, stopping } = parts;
     return { result: await engine.call("permission.resolve", given.data, stopping) };
@@ -245,6 +246,5 @@ function denyMalformed(
 function checked<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new OptaError("usage", `${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`);
+  throw invalidParams(parsed.error.issues, "command");
 }

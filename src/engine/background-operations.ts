@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { OptaError } from "../protocol/error.ts";
 import type { Background } from "./background.ts";
 import type { EngineParts, Handlers } from "./engine-parts.ts";
-import { policyFor } from "./policy.ts";
+import { configuredPolicy } from "./policy.ts";
 import { resolveWorkspace } from "./workspace-directory.ts";
 
 type BackgroundOperation =
@@ -29,13 +29,7 @@ export function createBackgroundOperations(
   /** Whoever asks is the user, so that a question is answered; what the user's rules or mode deny stays denied. */
   function refuseDenied(workspace: string, command: string): void {
     const { permissions } = options.settings();
-    const { judge } = policyFor(options, {
-      workspace,
-      mode: permissions.mode,
-      rules: permissions.rules,
-      sessionRules: [],
-      readableDirectories: [],
-    });
+    const { judge } = configuredPolicy(options, { workspace, permissions });
     const verdict = judge("run_command", [{ kind: "exec", command }]);
     if (verdict.decision !== "deny") return;
     throw new OptaError(

@@ -11,6 +11,8 @@ import type { OpenSessions } from "./open-sessions.ts";
 
 export interface EngineOptions {
   readonly settings: () => EngineSettings;
+  /** Reads them again when they changed. */
+  readonly refreshSettings: () => Promise<void>;
   readonly store: SessionStore;
   readonly events: EventStore;
   /** Over the same store. */

@@ -22,8 +22,6 @@ export interface Engine {
   ): Promise<OperationResult<N>>;
   /** @throws OptaError before-retention | ahead-of-head for a bad cursor */
   events(sessionId: string, afterSeq: number, signal: AbortSignal): AsyncIterable<OptaEvent>;
-  /** Ends what a crash left unfinished; to be called before anybody is served. */
-  settle(): Promise<void>;
   /** A permission answer that is none: the request it names is denied (promises G1). */
   denyMalformed(requestId: string, why: string): boolean;
   /** True while something runs or waits in the session. */
@@ -50,23 +48,18 @@ export function createEngine(options: EngineOptions): Engine {
   const ofBackground = createBackgroundOperations(parts, background);
   const turns = createTurnOperations(parts);
   const permissions = createPermissionOperations(parts);
-  const ofSessions = createSessionOperations(parts);
+  const ofSessions = createSessionOperations(parts, background);
   const handlers: Handlers = {
     ...ofSessions,
     ...turns,
     ...permissions,
     ...ofBackground,
     ...createLmxOperations(() => settings().provider),
-    async "session.delete"(params, signal) {
-      await background.endSession(params.sessionId);
-      return ofSessions["session.delete"](params, signal);
-    },
   };
 
   return {
     call: (operation, params, signal) => handlers[operation](params, signal),
     events: (sessionId, afterSeq, signal) => log.subscribe(sessionId, afterSeq, signal),
-    settle: () => sessions.settleAll(),
     denyMalformed: permissions.denyMalformed,
     isBusy: (sessionId) => sessions.find(sessionId)?.isBusy() ?? false,
     activity() {

@@ -3,7 +3,7 @@
 // turn, as long as nobody else wrote its file; the oldest of them are forgotten.
 import type { OptaError } from "../protocol/error.ts";
 import { toOptaError } from "../protocol/error.ts";
-import type { SessionFile } from "../protocol/session.ts";
+import type { SessionFile, SessionSnapshot } from "../protocol/session.ts";
 import type { EventStore } from "../store/event-store.ts";
 import type { SessionStore } from "../store/session-store.ts";
 import type { EventLog } from "./event-log.ts";
@@ -28,16 +28,21 @@ export interface OpenSessions {
   find(sessionId: string): Session | undefined;
   all(): readonly Session[];
   /**
-   * A session of that id, held for this process: the stored one, else the one that `make` gives.
+   * A session of that id: the stored one, else the one that `make` gives.
    * @throws OptaError session-locked | session-corrupt | storage-full | storage-failed | what `make` throws
    */
-  create(sessionId: string, make: () => Promise<SessionFile>): Promise<Session>;
-  /** The stored session, held until its next turn is done. @throws OptaError not-found and as `create` */
-  use(sessionId: string): Promise<Session>;
-  /** Runs `work` with the stored session held; it rests again where `work` began nothing. Errors as `use`. */
+  create(sessionId: string, make: () => Promise<SessionFile>): Promise<SessionSnapshot>;
+  /**
+   * Runs `work` with the stored session held; it rests again where `work` began nothing.
+   * @throws OptaError not-found and as `create`
+   */
   whileHeld<T>(sessionId: string, work: (session: Session) => T | Promise<T>): Promise<T>;
-  /** Ends what runs in it, then deletes file and events. @throws OptaError not-found | session-locked */
-  delete(sessionId: string): Promise<void>;
+  /**
+   * Ends what runs in it, then deletes file and events.
+   * @param endOthers ends what is not the session's own; nothing else of it begins meanwhile
+   * @throws OptaError not-found | session-locked
+   */
+  delete(sessionId: string, endOthers: () => Promise<void>): Promise<void>;
   /** Ends every turn that a crash left unfinished (promises E9), of all sessions. */
   settleAll(): Promise<void>;
   close(reason?: OptaError): Promise<void>;
@@ -72,7 +77,10 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
   function remember(session: Session): Session {
     sessions.delete(session.id);
     sessions.set(session.id, session);
-    const idle = [...sessions.values()].filter((each) => each !== session && !each.isBusy());
+    // One for which something is under way is not idle, whatever it looks like.
+    const idle = [...sessions.values()].filter(
+      (each) => each !== session && !each.isBusy() && !turnstile.has(each.id),
+    );
     for (const each of idle.slice(0, Math.max(0, idle.length - restingLimit))) {
       each.rest();
       forget(each.id);
@@ -87,11 +95,14 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
       if (session === undefined || session.isBusy()) return;
       await Promise.allSettled(session.leaving);
       if (failed === undefined) return rest(session);
-      // Its turn could not be ended in the log: the next one who asks for the session settles that.
       options.report(`a turn of session ${sessionId} could not be ended`, toOptaError(failed));
       if (session.isBusy()) return;
       forget(sessionId);
       session.rest();
+      // Loaded anew it is settled; where that fails, too, the next one who asks for the session tries again.
+      await load(sessionId).then(rest, (thrown: unknown) => {
+        options.report(`session ${sessionId} could not be settled`, toOptaError(thrown));
+      });
     });
   }
 
@@ -99,12 +110,17 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
   async function rest(session: Session): Promise<void> {
     if (session.isBusy()) return;
     if (log.lastSeq(session.id) !== session.file.seq && session.stamp() !== undefined) {
-      await session.save(0).catch((error: unknown) => {
+      await session.savePosition().catch((error: unknown) => {
         options.report(`session ${session.id} could not be saved`, toOptaError(error));
       });
     }
     session.rest();
-    if (sessions.has(session.id)) remember(session);
+    if (sessions.get(session.id) === session) remember(session);
+  }
+
+  /** After work that began no turn. What a single command holds it keeps until its turn, or its end. */
+  async function restUnlessOwn(session: Session): Promise<void> {
+    if (events.isDurable) await rest(session);
   }
 
   function open(file: SessionFile, lock: Awaited<ReturnType<SessionStore["lock"]>>): Session {
@@ -119,13 +135,13 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
       questionTimeoutMs: options.questionTimeoutMs,
       onIdle: ({ failed }) => onIdle(file.id, failed),
     });
-    const { begins } = log.open(file.id, file.seq);
-    // Whoever follows the stream from here on needs what came before.
-    if (begins) {
-      const { messages } = file;
-      session.emit("session.snapshot", { snapshot: session.snapshot(), messages });
-    }
     return session;
+  }
+
+  /** Whoever follows the stream from here on needs what came before. */
+  function tellSnapshot(session: Session): void {
+    const { messages } = session.file;
+    session.emit("session.snapshot", { snapshot: session.snapshot(), messages });
   }
 
   async function load(sessionId: string): Promise<Session> {
@@ -146,12 +162,46 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
         messages: completeHistory(loaded.messages),
       };
       const session = open(file, lock);
+      if (log.open(file.id, file.seq).begins) tellSnapshot(session);
       await settleTurns(session, { events, platform: options.platform, now });
       return remember(session);
     } catch (error) {
       lock.release();
       throw error;
     }
+  }
+
+  /** A session of an id that nobody has; undefined where there is one. */
+  async function makeNow(
+    sessionId: string,
+    make: () => Promise<SessionFile>,
+  ): Promise<Session | undefined> {
+    if (isThere(sessionId)) return undefined;
+    const file = await make();
+    const lock = await store.lock(sessionId);
+    try {
+      if (isThere(sessionId)) {
+        // Another process was faster.
+        lock.release();
+        return undefined;
+      }
+      // What is left of one whose file was removed is none of this one's past.
+      forget(sessionId);
+      events.delete(sessionId);
+      const session = open(file, lock);
+      log.open(file.id, file.seq);
+      // Whoever is told of a session finds it again after a crash: its file comes before its first event.
+      if (events.isDurable) await session.save(1);
+      tellSnapshot(session);
+      return remember(session);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  function isThere(sessionId: string): boolean {
+    return sessions.get(sessionId)?.isHeld() === true || store.stamp(sessionId) !== undefined;
   }
 
   async function useNow(sessionId: string): Promise<Session> {
@@ -181,36 +231,30 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
     all: () => [...sessions.values()],
     create: (sessionId, make) =>
       oneAtATime(sessionId, async () => {
-        if (sessions.has(sessionId) || store.stamp(sessionId) !== undefined) {
-          return useNow(sessionId);
-        }
-        const file = await make();
-        const lock = await store.lock(sessionId);
-        try {
-          const session = open(file, lock);
-          // Whoever is told of a session finds it again after a crash.
-          if (events.isDurable) await session.save(0);
-          return remember(session);
-        } catch (error) {
-          lock.release();
-          throw error;
-        }
+        const session = (await makeNow(sessionId, make)) ?? (await useNow(sessionId));
+        const snapshot = session.snapshot();
+        await restUnlessOwn(session);
+        return snapshot;
       }),
-    use: (sessionId) => oneAtATime(sessionId, () => useNow(sessionId)),
     whileHeld: (sessionId, work) =>
       oneAtATime(sessionId, async () => {
         const session = await useNow(sessionId);
         try {
           return await work(session);
         } finally {
-          await rest(session);
+          await restUnlessOwn(session);
         }
       }),
-    delete: (sessionId) =>
+    delete: (sessionId, endOthers) =>
       oneAtATime(sessionId, async () => {
+        await endOthers();
         const session = sessions.get(sessionId);
         await session?.close();
-        await store.delete(sessionId);
+        const isKnown = session !== undefined || log.lastSeq(sessionId) > 0;
+        await store.delete(sessionId).catch((thrown: unknown) => {
+          // Its file went before; what is left of it goes now.
+          if (toOptaError(thrown).code !== "not-found" || !isKnown) throw thrown;
+        });
         events.delete(sessionId);
         forget(sessionId);
       }),

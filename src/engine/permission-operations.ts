@@ -4,7 +4,7 @@ import { OptaError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
 import type { EngineParts, Handlers } from "./engine-parts.ts";
 import { alreadyDecided, decidedByOpta } from "./permission.ts";
-import { policyFor } from "./policy.ts";
+import { configuredPolicy } from "./policy.ts";
 import { resolveWorkspace } from "./workspace-directory.ts";
 
 export interface PermissionOperations extends Handlers<
@@ -71,13 +71,11 @@ export function createPermissionOperations({
         const issue = args.error.issues[0];
         throw new OptaError("usage", `${params.tool}: ${issue?.path.join(".")}: ${issue?.message}`);
       }
-      return policyFor(options, {
-        workspace,
-        mode: params.mode ?? permissions.mode,
-        rules: permissions.rules,
-        sessionRules: [],
-        readableDirectories: [],
-      }).judge(tool.name, await tool.effects(args.data, workspace));
+      const { mode } = params;
+      return configuredPolicy(options, { workspace, permissions, mode }).judge(
+        tool.name,
+        await tool.effects(args.data, workspace),
+      );
     },
   };
 }

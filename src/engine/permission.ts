@@ -20,7 +20,10 @@ type Question = Omit<EventPayload<"permission.request">, "requestId">;
 export interface PermissionDesk {
   /** Publishes the question and waits for its answer; an abort or a timeout counts as a denial. */
   ask(question: Question, signal: AbortSignal): Promise<PermissionAnswer>;
-  /** @throws OptaError not-found (no such request) | state-conflict (somebody answered before) */
+  /**
+   * @throws OptaError not-found (no such request) | state-conflict (somebody answered before) | storage-full |
+   *   storage-failed (then nothing was allowed)
+   */
   resolve(requestId: string, answer: PermissionAnswer): void;
   /** True for a request that waits for its answer. */
   isOpen(requestId: string): boolean;
@@ -40,7 +43,7 @@ export const decidedByOpta = "opta";
 const rememberedDecisions = 200;
 
 export function createPermissionDesk(events: PermissionEvents): PermissionDesk {
-  const open = new Map<string, (answer: PermissionAnswer) => void>();
+  const open = new Map<string, (answer: PermissionAnswer) => unknown>();
   const decidedBy = new Map<string, string>();
 
   return {
@@ -48,10 +51,11 @@ export function createPermissionDesk(events: PermissionEvents): PermissionDesk {
       const requestId = `perm_${createId()}`;
       const { promise, resolve, reject } = Promise.withResolvers<PermissionAnswer>();
       const deny = (reason: string) =>
-        settle({ decision: "deny", decidedBy: decidedByOpta, reason });
+        void settle({ decision: "deny", decidedBy: decidedByOpta, reason });
       const abandon = () => deny("cancelled");
       let timer: ReturnType<typeof setTimeout> | undefined;
-      function settle(answer: PermissionAnswer): void {
+      /** @returns why it could not be stored: then nothing is allowed, and nobody answers any more */
+      function settle(answer: PermissionAnswer): unknown {
         open.delete(requestId);
         clearTimeout(timer);
         signal.removeEventListener("abort", abandon);
@@ -71,9 +75,10 @@ export function createPermissionDesk(events: PermissionEvents): PermissionDesk {
           });
         } catch (error) {
           reject(error);
-          return;
+          return error;
         }
         resolve(answer);
+        return undefined;
       }
       events.requested({ ...question, requestId });
       open.set(requestId, settle);
@@ -87,7 +92,11 @@ export function createPermissionDesk(events: PermissionEvents): PermissionDesk {
     },
     resolve(requestId, answer) {
       const settle = open.get(requestId);
-      if (settle) return settle(answer);
+      if (settle) {
+        const failure = settle(answer);
+        if (failure !== undefined) throw failure;
+        return;
+      }
       const winner = decidedBy.get(requestId);
       if (winner === undefined) {
         throw new OptaError("not-found", `there is no permission request ${requestId}`);

@@ -4,14 +4,15 @@ import { dirname, join } from "node:path";
 import { createId } from "../base/ids.ts";
 import { absoluteSearchPath } from "../base/search-path.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
-import type { SessionFile, SessionSnapshot, SessionSummary } from "../protocol/session.ts";
+import type { SessionSummary } from "../protocol/session.ts";
 import { spokenText } from "../protocol/turn-facts.ts";
 import { reportContext } from "./context-report.ts";
+import type { Background } from "./background.ts";
 import type { EngineParts, Handlers } from "./engine-parts.ts";
 import { completeHistory } from "./message-history.ts";
 import { readSystemMessage } from "./opening-messages.ts";
-import { policyFor } from "./policy.ts";
-import { newSessionFile, type Session } from "./session.ts";
+import { configuredPolicy } from "./policy.ts";
+import { newSessionFile, type Session, snapshotOf } from "./session.ts";
 import { toToolSchemas } from "./tool-schemas.ts";
 import { resolveWorkspace } from "./workspace-directory.ts";
 
@@ -23,7 +24,10 @@ type SessionOperation =
   | "session.delete"
   | "session.context";
 
-export function createSessionOperations(parts: EngineParts): Handlers<SessionOperation> {
+export function createSessionOperations(
+  parts: EngineParts,
+  background: Pick<Background, "endSession">,
+): Handlers<SessionOperation> {
   const { options, sessions, models } = parts;
   const { store, events, log, now } = options;
 
@@ -34,6 +38,13 @@ export function createSessionOperations(parts: EngineParts): Handlers<SessionOpe
     return directory;
   }
 
+  /** As long as no other process wrote its file since. */
+  function inMemory(sessionId: string): Session | undefined {
+    const session = sessions.find(sessionId);
+    const isCurrent = session?.isHeld() || session?.stamp() === store.stamp(sessionId);
+    return isCurrent ? session : undefined;
+  }
+
   function refreshPath(session: Session, path: string | undefined): void {
     if (path !== undefined) session.file.metadata.path = absoluteSearchPath(path);
   }
@@ -41,7 +52,7 @@ export function createSessionOperations(parts: EngineParts): Handlers<SessionOpe
   return {
     async "session.create"({ sessionId: id = createId(), model, title, messages, metadata }) {
       models.warm(model ?? options.settings().model);
-      const session = await sessions.create(id, async () => {
+      return sessions.create(id, async () => {
         const workspace = await resolveWorkspace(metadata?.workspace ?? (await emptyWorkspace(id)));
         const path = metadata?.path;
         const file = newSessionFile({
@@ -56,25 +67,24 @@ export function createSessionOperations(parts: EngineParts): Handlers<SessionOpe
         file.metadata.provider = options.settings().provider.id;
         return file;
       });
-      return session.snapshot();
     },
     async "session.resume"({ sessionId, model, metadata }) {
-      const session = await sessions.use(sessionId);
-      await resolveWorkspace(session.file.metadata.workspace);
-      refreshPath(session, metadata?.path);
-      models.warm(model ?? models.ofSession(session.file));
-      return session.snapshot();
+      return sessions.whileHeld(sessionId, async (session) => {
+        await resolveWorkspace(session.file.metadata.workspace);
+        refreshPath(session, metadata?.path);
+        models.warm(model ?? models.ofSession(session.file));
+        return session.snapshot();
+      });
     },
     async "session.get"({ sessionId }) {
-      const session = sessions.find(sessionId);
-      const isCurrent = session?.isHeld() || session?.stamp() === store.stamp(sessionId);
-      if (session !== undefined && isCurrent) {
+      const session = inMemory(sessionId);
+      if (session !== undefined) {
         const seq = log.lastSeq(sessionId);
         return { ...session.file, seq, storedSeq: seq, ...session.snapshot() };
       }
       const file = await store.load(sessionId);
       const seq = events.lastSeq(sessionId, file.seq);
-      return { ...file, seq, storedSeq: events.lastSeq(sessionId), ...restingSnapshot(file) };
+      return { ...file, seq, storedSeq: events.lastSeq(sessionId), ...snapshotOf(file) };
     },
     async "session.list"({ limit, cursor, workspace, query }) {
       const { sessions: all, corrupt } = await store.list();
@@ -87,7 +97,7 @@ export function createSessionOperations(parts: EngineParts): Handlers<SessionOpe
       return { sessions: page, corrupt, nextCursor };
     },
     async "session.delete"({ sessionId }) {
-      await sessions.delete(sessionId);
+      await sessions.delete(sessionId, () => background.endSession(sessionId));
       return { deleted: true };
     },
     async "session.context"(params, signal) {
@@ -95,17 +105,11 @@ export function createSessionOperations(parts: EngineParts): Handlers<SessionOpe
       const file =
         params.sessionId === undefined
           ? undefined
-          : (sessions.find(params.sessionId)?.file ?? (await store.load(params.sessionId)));
+          : (inMemory(params.sessionId)?.file ?? (await store.load(params.sessionId)));
       const workspace = file?.metadata.workspace ?? (await resolveWorkspace(params.workspace));
       const wanted = params.model ?? (file === undefined ? model : models.ofSession(file));
       const resolved = await models.connect(wanted, { provider, signal }).catch(toOptaError);
-      const policy = policyFor(options, {
-        workspace,
-        mode: permissions.mode,
-        rules: permissions.rules,
-        sessionRules: [],
-        readableDirectories: [],
-      });
+      const policy = configuredPolicy(options, { workspace, permissions });
       const { message } = await readSystemMessage({ workspace, judge: policy.judge });
       // A session without a system message gets one with its next turn.
       const said = file?.messages ?? [];
@@ -139,18 +143,4 @@ function startAfter(sessions: readonly SessionSummary[], cursor: string): number
   const index = sessions.findIndex(({ sessionId }) => sessionId === cursor);
   if (index >= 0) return index + 1;
   throw new OptaError("usage", `no session ${JSON.stringify(cursor)} to go on after; begin anew`);
-}
-
-/** What is true of a session in which nothing runs. */
-function restingSnapshot(file: SessionFile): SessionSnapshot {
-  return {
-    sessionId: file.id,
-    model: file.model,
-    title: file.title,
-    createdAt: file.metadata.createdAt,
-    updatedAt: file.metadata.updatedAt,
-    queuedTurns: 0,
-    toolCallCount: file.toolCallCount,
-    writerCount: 0,
-  };
 }

@@ -46,6 +46,8 @@ export interface Session {
    * @throws OptaError storage-full | storage-failed
    */
   save(eventsToCome?: number): Promise<void>;
+  /** Writes where the stream is, at rest; when the session was last used stays as it is. Errors as `save`. */
+  savePosition(): Promise<void>;
   /** The file as it was last read or written here; see SessionStore.stamp. */
   stamp(): string | undefined;
   /** True while this process is the only one that may write the session. */
@@ -129,11 +131,26 @@ export function createSession(options: SessionOptions): Session {
     });
   }
 
+  /** Whatever becomes of the release, it is no longer ours to count on. */
+  function free(): void {
+    const held = lock;
+    lock = undefined;
+    held?.release();
+  }
+
   function noteIdle(): void {
     if (isBusy()) return;
     const outcome = { failed };
     failed = undefined;
     options.onIdle(outcome);
+  }
+
+  async function write(eventsToCome: number): Promise<void> {
+    file.seq = log.lastSeq(file.id) + eventsToCome;
+    const { seq } = file;
+    events.noteFileSeq(file.id, { saved: savedSeq, next: seq });
+    stamp = await options.store.save(file);
+    savedSeq = seq;
   }
 
   async function runNext(turn: Turn, work: () => Promise<void>): Promise<void> {
@@ -163,26 +180,13 @@ export function createSession(options: SessionOptions): Session {
     permissions,
     leaving,
     emit,
-    snapshot: () => ({
-      sessionId: file.id,
-      model: file.model,
-      title: file.title,
-      createdAt: file.metadata.createdAt,
-      updatedAt: file.metadata.updatedAt,
-      ...(active ? { activeTurnId: active.turnId } : {}),
-      queuedTurns: queued.length,
-      toolCallCount: file.toolCallCount,
-      writerCount: active ? 1 : 0,
-    }),
-    async save(eventsToCome = reservedEvents) {
+    snapshot: () => snapshotOf(file, { active, queuedTurns: queued.length }),
+    save(eventsToCome = reservedEvents) {
       file.updated = options.now().toISOString();
       file.metadata.updatedAt = file.updated;
-      file.seq = log.lastSeq(file.id) + eventsToCome;
-      const { seq } = file;
-      events.noteFileSeq(file.id, { saved: savedSeq, next: seq });
-      stamp = await options.store.save(file);
-      savedSeq = seq;
+      return write(eventsToCome);
     },
+    savePosition: () => write(0),
     stamp: () => stamp,
     isHeld: () => lock !== undefined,
     isBusy,
@@ -192,8 +196,7 @@ export function createSession(options: SessionOptions): Session {
     },
     rest() {
       if (isBusy()) return;
-      lock?.release();
-      lock = undefined;
+      free();
     },
     keepBusy() {
       keepers += 1;
@@ -226,8 +229,9 @@ export function createSession(options: SessionOptions): Session {
     cancel(which, reason = new OptaError("cancelled", "Turn cancelled")) {
       const dropped = queued.filter(which);
       for (const turn of dropped) {
-        queued.splice(queued.indexOf(turn), 1);
+        // Stored first: one whose end cannot be stored stays where it is.
         endUnstarted(turn, reason);
+        queued.splice(queued.indexOf(turn), 1);
       }
       const cancelledActive = active !== undefined && which(active);
       if (cancelledActive) active?.abort.abort(reason);
@@ -238,11 +242,30 @@ export function createSession(options: SessionOptions): Session {
       session.cancel(() => true, reason);
       await idle;
       await Promise.allSettled(leaving);
-      lock?.release();
-      lock = undefined;
+      free();
     },
   };
   return session;
+}
+
+/** What clients see of a session at a glance. */
+export function snapshotOf(
+  file: SessionFile,
+  { active, queuedTurns }: { readonly active?: Turn | undefined; readonly queuedTurns: number } = {
+    queuedTurns: 0,
+  },
+): SessionSnapshot {
+  return {
+    sessionId: file.id,
+    model: file.model,
+    title: file.title,
+    createdAt: file.metadata.createdAt,
+    updatedAt: file.metadata.updatedAt,
+    ...(active ? { activeTurnId: active.turnId } : {}),
+    queuedTurns,
+    toolCallCount: file.toolCallCount,
+    writerCount: active ? 1 : 0,
+  };
 }
 
 /** The file of a session that has no history yet. */

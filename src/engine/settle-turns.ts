@@ -120,7 +120,7 @@ function leftOpen(turn: UnsettledTurn, texts: readonly string[]) {
 function daemonRestarted(sessionId: string): OptaError {
   return new OptaError(
     "daemon-restarted",
-    "the daemon went down before this turn was done",
+    "this turn was cut off: the daemon went down, or could not store its end",
     `opta do --resume ${sessionId}`,
   );
 }

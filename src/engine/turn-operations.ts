@@ -68,7 +68,6 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
   }
 
   function enqueue(session: Session, params: SubmitParams): { turnId: string; queued: number } {
-    const settings = options.settings();
     const { file } = session;
     const turnId = `turn_${createId()}`;
     const turn: Turn = {
@@ -80,8 +79,12 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
       idempotencyKey: params.idempotencyKey,
       abort: new AbortController(),
     };
-    const wanted = params.overrides?.model ?? models.ofSession(file);
-    const position = session.enqueue(turn, async () => {
+    const ahead = session.turnCount();
+    session.enqueue(turn, async () => {
+      // What holds when it starts, not when it was submitted: permissions may have been narrowed meanwhile.
+      await options.refreshSettings();
+      const settings = options.settings();
+      const wanted = params.overrides?.model ?? models.ofSession(file);
       const context = await turnContext(session, turn, { params, settings });
       await runTurn(turn, context, {
         connect: (signal) => models.connect(wanted, { provider: settings.provider, signal }),
@@ -99,7 +102,7 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
       });
     });
     if (file.title === "") file.title = titleFromPrompt(params.content);
-    return { turnId, queued: position - 1 };
+    return { turnId, queued: ahead.queued + (ahead.active ? 1 : 0) };
   }
 
   /** A client that missed the end of its turn is waiting for a stop event (contracts/daemon-v3.md section 6.3). */
@@ -159,7 +162,9 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
           (writerId === undefined || turn.writerId === writerId),
       );
       const count = cancelled.cancelledQueued + (cancelled.cancelledActive ? 1 : 0);
-      if (count === 0) await tellNothingCancelled({ sessionId, turnId, writerId });
+      const { queued, active } = session.turnCount();
+      if (count === 0 && queued === 0 && !active)
+        await tellNothingCancelled({ sessionId, turnId, writerId });
       return { ok: true, cancelled: count, ...cancelled };
     },
   };

@@ -45,8 +45,8 @@ export async function runTurn(
   const { session } = context;
   const { turnId, writerId, clientId, mode } = turn;
   const startedMs = performance.now();
-  session.emit("turn.start", { turnId, writerId, clientId, mode });
   try {
+    session.emit("turn.start", { turnId, writerId, clientId, mode });
     const finishReason = await runSteps(context, options);
     const stats = turnStats(context.counters, startedMs, finishReason);
     session.emit("turn.done", { turnId, writerId, clientId, stats });

@@ -9,6 +9,9 @@ export interface PruneOptions {
   readonly maxBytes: number;
   /** Wall clock. */
   readonly nowMs: number;
+  /** False for a session whose file is gone: what was said in it goes, too, and then the store forgets it. */
+  readonly isThere: (sessionId: string) => boolean;
+  readonly forget: (sessionId: string) => void;
   readonly isBusy: (sessionId: string) => boolean;
   readonly isStopped: () => boolean;
 }
@@ -26,12 +29,20 @@ interface Row {
 
 /** Events deleted at once: a few milliseconds. */
 const step = 2_000;
+const newMs = 60_000;
+/** Pages of 4 KB given back at once. */
+const pagesAtOnce = 500;
 
-export function createEventRetention(database: Database): EventRetention {
+/** @param options.upMs milliseconds since the start; for tests */
+export function createEventRetention(
+  database: Database,
+  options: { readonly upMs?: () => number } = {},
+): EventRetention {
   /** Sessions with events, those that rested longest first. */
   const candidates = database.query<Row, []>(
     "SELECT number, id, active_ms FROM sessions WHERE EXISTS (SELECT 1 FROM events WHERE session = number) ORDER BY active_ms",
   );
+  const everySession = database.query<Row, []>("SELECT number, id, active_ms FROM sessions");
   const lastUse = database.query<{ active_ms: number }, [number]>(
     "SELECT active_ms FROM sessions WHERE number = ?",
   );
@@ -48,8 +59,12 @@ export function createEventRetention(database: Database): EventRetention {
   const forgetTurns = database.query<unknown, [number]>(
     "DELETE FROM turns WHERE session = ? AND ended = 1 AND content IS NULL",
   );
-  /** A clock that jumps ahead must not age what was just used: age is counted from the newest use before this start. */
-  const newestAtStart = newest.get()?.at ?? 0;
+  /**
+   * A clock that jumps ahead must not age what was just used: age is counted from the newest use before this start,
+   * and from there by a clock that cannot jump.
+   */
+  const newestAtStart = newest.get()?.at ?? Number.POSITIVE_INFINITY;
+  const startedMs = performance.now();
 
   async function drop({ number }: Row, isStopped: () => boolean): Promise<void> {
     const head = keepHead.get(number)?.head ?? 0;
@@ -57,10 +72,32 @@ export function createEventRetention(database: Database): EventRetention {
     while (!isStopped() && deleteSome.run(number, head, step).changes > 0) await nextTick();
   }
 
+  /** Gives the space back to the disk, in steps like the rest. */
+  async function giveBack(isStopped: () => boolean): Promise<void> {
+    for (let free = readPragma(database, "freelist_count"); free > 0 && !isStopped();) {
+      database.run(`PRAGMA incremental_vacuum(${pagesAtOnce})`);
+      const left = readPragma(database, "freelist_count");
+      if (left >= free) return;
+      free = left;
+      await nextTick();
+    }
+  }
+
   return {
-    async prune({ maxAgeMs, maxBytes, nowMs, isBusy, isStopped }) {
-      const cutoffMs = Math.min(nowMs, newestAtStart) - maxAgeMs;
+    async prune({ maxAgeMs, maxBytes, nowMs, isThere, forget, isBusy, isStopped }) {
+      const upMs = (options.upMs ?? (() => performance.now() - startedMs))();
+      const cutoffMs = Math.min(nowMs, newestAtStart + upMs) - maxAgeMs;
       let dropped = 0;
+      for (const row of everySession.all()) {
+        if (isStopped()) break;
+        // One that is just being made may have no file yet.
+        const isNew = Math.abs(nowMs - row.active_ms) < newMs;
+        if (isNew || isThere(row.id) || isBusy(row.id)) continue;
+        await drop(row, isStopped);
+        if (isStopped()) break;
+        forget(row.id);
+        dropped += 1;
+      }
       for (const row of candidates.all()) {
         const isOld = row.active_ms < cutoffMs;
         if (isStopped() || (!isOld && usedBytes(database) <= maxBytes)) break;
@@ -69,16 +106,19 @@ export function createEventRetention(database: Database): EventRetention {
         await drop(row, isStopped);
         dropped += 1;
       }
-      if (dropped > 0 && !isStopped()) database.run("PRAGMA incremental_vacuum");
+      if (dropped > 0) await giveBack(isStopped);
       return dropped;
     },
   };
 }
 
 function usedBytes(database: Database): number {
-  const read = (name: string) =>
-    Number(Object.values(database.query(`PRAGMA ${name}`).get() as object)[0]);
-  return (read("page_count") - read("freelist_count")) * read("page_size");
+  const pages = readPragma(database, "page_count") - readPragma(database, "freelist_count");
+  return pages * readPragma(database, "page_size");
+}
+
+function readPragma(database: Database, name: string): number {
+  return Number(Object.values(database.query(`PRAGMA ${name}`).get() as object)[0]);
 }
 
 function nextTick(): Promise<void> {

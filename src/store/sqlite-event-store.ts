@@ -202,7 +202,9 @@ function createStore(
       guarded(readingTheLog, () => position(sessionId, fileSeq).lastSeq),
     append(record) {
       const number = numberOf(record.sessionId);
-      if (number === undefined) throw new Error(`session ${record.sessionId} was not opened`);
+      if (number === undefined) {
+        throw new OptaError("storage-failed", `session ${record.sessionId} is no longer there`);
+      }
       if (reserve.isSpent() && !record.isClosing && !reserve.fill())
         throw storageFull(storingAnEvent);
       guarded(storingAnEvent, () => {
@@ -323,6 +325,8 @@ function prepare(path: string): Database {
     // macOS: fsync alone leaves data in the drive's cache.
     database.run("PRAGMA fullfsync = ON");
     database.run("PRAGMA checkpoint_fullfsync = ON");
+    // What was deleted is overwritten, and can be found in no file any more.
+    database.run("PRAGMA secure_delete = ON");
     // KiB: what is read is read once, in order.
     database.run("PRAGMA cache_size = -512");
     database.run(schema);

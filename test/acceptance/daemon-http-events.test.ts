@@ -136,6 +136,8 @@ describe("events", () => {
         maxAgeMs: -60_000,
         maxBytes: 0,
         nowMs: Date.now(),
+        isThere: () => true,
+        forget: () => undefined,
         isBusy: () => false,
         isStopped: () => false,
       });

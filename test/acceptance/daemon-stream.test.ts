@@ -160,6 +160,8 @@ async function prepareSessions(place: Place): Promise<void> {
       maxAgeMs: Number.MAX_SAFE_INTEGER,
       maxBytes: 0,
       nowMs: Date.now(),
+      isThere: () => true,
+      forget: () => undefined,
       isBusy: () => false,
       isStopped: () => false,
     });

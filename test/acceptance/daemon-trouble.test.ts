@@ -448,6 +448,8 @@ describe("a clock that jumps (E3)", () => {
           maxAgeMs: 90 * day,
           maxBytes: 1e9,
           nowMs: clock.ms,
+          isThere: () => true,
+          forget: () => undefined,
           isBusy: () => false,
           isStopped: () => false,
         }),

@@ -129,3 +129,16 @@ test("close frees the lock, so that the next process can have the session", asyn
   await session.close();
   (await store.lock(session.id)).release();
 });
+
+test("a lock that cannot be given back in order is no longer counted on", async () => {
+  const { session } = await openSession();
+  session.rest();
+  session.hold({
+    release() {
+      throw new Error("permission denied");
+    },
+  });
+  expect(session.isHeld()).toBe(true);
+  expect(() => session.rest()).toThrow("permission denied");
+  expect(session.isHeld()).toBe(false);
+});

@@ -69,6 +69,7 @@ async function turnWith(calls: readonly ProviderToolCall[], { parallelTools = tr
     events,
     log: createEventLog({ daemonId: "test", now: () => new Date(0), store: events }),
     settings: () => settings,
+    refreshSettings: async () => undefined,
     startProcess: () => {
       throw new Error("not asked for");
     },

@@ -52,6 +52,8 @@ function createLog() {
         maxAgeMs: 30 * dayMs,
         maxBytes: 1_000_000_000,
         nowMs: 100 * dayMs,
+        isThere: () => true,
+        forget: () => undefined,
         isBusy: () => false,
         isStopped: () => false,
         ...options,
@@ -171,7 +173,7 @@ test("it stops when it is told to, between two steps", async () => {
   log.add("older", { day: 0 });
   log.add("today");
   let asked = 0;
-  await log.prune({ isStopped: () => (asked += 1) > 6 });
+  await log.prune({ isStopped: () => (asked += 1) > 9 });
   expect(log.count("older")).toBe(0);
   expect(log.count("old")).toBeGreaterThan(0);
   expect(log.count("old")).toBeLessThan(9_000);
@@ -179,4 +181,35 @@ test("it stops when it is told to, between two steps", async () => {
   await log.prune();
   expect(log.count("old")).toBe(0);
   expect(log.store.lastSeq("old")).toBe(9_000);
+});
+
+test("a session whose file was deleted while no daemon ran loses what was said in it", async () => {
+  using log = createLog();
+  log.add("gone", { day: 99 });
+  log.add("kept", { day: 99 });
+  const forgotten: string[] = [];
+  const isThere = (sessionId: string) => sessionId !== "gone";
+  const forget = (sessionId: string) => void forgotten.push(sessionId);
+  expect(await log.prune({ isThere, forget })).toBe(1);
+  expect(["gone", "kept"].map(log.count)).toEqual([0, 3]);
+  expect(forgotten).toEqual(["gone"]);
+});
+
+test("what is used while a daemon runs for months ages, too", async () => {
+  using log = createLog();
+  log.add("before the start", { day: 100 });
+  const retention = createEventRetention(log.store.database, { upMs: () => 60 * dayMs });
+  log.add("later", { day: 120 });
+  log.add("now", { day: 159 });
+  const dropped = await retention.prune({
+    maxAgeMs: 30 * dayMs,
+    maxBytes: 1_000_000_000,
+    nowMs: 160 * dayMs,
+    isThere: () => true,
+    forget: () => undefined,
+    isBusy: () => false,
+    isStopped: () => false,
+  });
+  expect(dropped).toBe(2);
+  expect(["before the start", "later", "now"].map(log.count)).toEqual([0, 0, 3]);
 });

@@ -143,7 +143,7 @@ test("a seq is taken once, and only in a session that was opened", () => {
   store.append(record(1));
   expect(codeOf(() => store.append(record(1, { text: "another" })))).toBe("storage-failed");
   expect(store.read("s", 0, 10)).toEqual([{ seq: 1, text: "event 1" }]);
-  expect(() => store.append(record(1, { sessionId: "unknown" }))).toThrow("was not opened");
+  expect(() => store.append(record(1, { sessionId: "unknown" }))).toThrow("is no longer there");
   store.close();
 });
 

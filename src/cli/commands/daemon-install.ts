@@ -9,22 +9,20 @@ export const install = defineCommand({
   examples: ["opta daemon install"],
   notes: "PATH is kept as it is now: run it again after your shell's PATH has changed.",
   async run({ io, environment, loadDirectory }) {
-    const [{ installLaunchAgent }, { runServiceCommand }] = await loadLaunch();
+    const [{ assertInstallable, installLaunchAgent }, { runServiceCommand }] = await loadLaunch();
     const [{ installedAs }, { stopDaemonProcess }] = await Promise.all([
       import("../../daemon/installed-as.ts"),
       import("../../client/daemon-process.ts"),
     ]);
+    const facts = { platform: process.platform, environment, executable: process.execPath };
+    // Before anything is stopped for it.
+    assertInstallable(facts);
     // The service manager's daemon takes the place of one that was started by hand.
     if (installedAs(environment) === null) {
       const stopped = await stopDaemonProcess(loadDirectory());
       if (stopped !== "not running") io.stderr.write("the running daemon was stopped first\n");
     }
-    const installed = await installLaunchAgent({
-      platform: process.platform,
-      environment,
-      run: runServiceCommand,
-      executable: process.execPath,
-    });
+    const installed = await installLaunchAgent({ ...facts, run: runServiceCommand });
     return report(installed, io);
   },
 });

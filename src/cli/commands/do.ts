@@ -100,6 +100,8 @@ export const command = defineCommand({
         writerId: `opta-do-${createId()}`,
         content,
         mode: "do",
+        // Asked twice, because a daemon went down in between, it is one turn.
+        idempotencyKey: createId(),
         overrides: {
           ...(args.model === undefined ? {} : { model: args.model }),
           ...(permissionMode === undefined ? {} : { permissionMode }),
