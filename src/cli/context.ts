@@ -36,6 +36,7 @@ export function createContextParts(given: {
         ...loaded,
         environment,
         mode,
+        notice: (text) => io.stderr.write(`opta: ${text}\n`),
         async isSameWork(token, digest) {
           if (anySettings) return true;
           const { settingsDigest } = await import("../config/settings-digest.ts");

@@ -36,14 +36,20 @@ export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
   const { sessionId, writerId } = submit;
   const following = new AbortController();
   const events = client.events(sessionId, { afterSeq: options.afterSeq, signal: following.signal });
+  let interrupts = 0;
   const cancel = () => {
+    interrupts += 1;
+    // Whoever asks again does not want to wait for the end of it.
+    if (interrupts > 1) following.abort();
     client.call("turn.cancel", { sessionId, writerId }).catch(() => undefined); // a session that just closed is cancelled
   };
   const stopListening = onInterrupt(cancel);
   const questions = createQuestions(options);
   const tellCloud = createNotices(options);
   try {
-    const { turnId } = await client.call("turn.submit", submit);
+    const { turnId, queued } = await client.call("turn.submit", submit);
+    if (queued > 0) noteQueued(options, queued);
+    let started = false;
     let end: TurnEnd = { exitCode: exitCodes.error.exit, stats: undefined };
     let ended = false;
     for await (const event of events) {
@@ -54,6 +60,7 @@ export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
       if (event.event === "permission.request") questions.answer(event.payload);
       if (event.event === "permission.resolved") questions.noteDecided(event.payload);
       if (event.event === "tool.result") questions.noteDenied(event.payload);
+      if (event.event === "turn.start") started = true;
       const ends = event.event === "turn.done" || event.event === "turn.error";
       if (ends && event.payload.turnId === turnId) {
         end =
@@ -62,14 +69,23 @@ export async function runTurnToEnd(options: RunTurnOptions): Promise<TurnEnd> {
             : endFailed(event.payload, options);
         ended = true;
       }
-      // The session's last word on the turn.
-      if (ended && event.event === "session.updated") break;
+      // The session's last word on the turn; on one that never ran there is none.
+      if (ended && (!started || event.event === "session.updated")) break;
     }
+    if (!ended && interrupts > 1) return { exitCode: exitCodes.interrupted.exit, stats: undefined };
     return questions.withDenials(end);
   } finally {
     stopListening();
     following.abort();
   }
+}
+
+/** For whoever watches: nothing else happens until the turns before it are done. */
+function noteQueued({ io, surface }: RunTurnOptions, queued: number): void {
+  if (!io.isTerminal(2)) return;
+  surface.finishLine();
+  const turns = queued === 1 ? "another turn" : `${queued} other turns`;
+  io.stderr.write(`opta: waiting for ${turns} of this session (Ctrl+C takes yours back)\n`);
 }
 
 /** A reader of stdout that goes away (`opta do … | head -1`) cancels the turn. */
@@ -161,6 +177,8 @@ function createQuestions({ client, io, submit }: RunTurnOptions) {
       const why = by.reason === undefined ? "" : ` (${by.reason})`;
       const said = decision === "allow" ? "allowed" : "denied";
       withdrawal.abort();
+      // One's own Ctrl+C says enough by itself.
+      if (by.decidedBy === "opta" && by.reason === "cancelled") return;
       io.stderr.write(`\nopta: ${said} by ${stripTerminalText(by.decidedBy + why)}\n`);
     },
     noteDenied(result: EventPayload<"tool.result">): void {

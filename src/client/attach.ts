@@ -19,7 +19,10 @@ export async function tryAttach(options: ConnectOptions): Promise<Client | undef
   const limit = mode === "attach" ? { limitMs: patientLimitMs } : {};
   const health = state && (await askDaemon(state, limit));
   if (state === undefined || health === undefined) {
-    if (mode === "either") return undefined;
+    if (mode === "either") {
+      if (state !== undefined) options.notice("the daemon does not answer: working without it");
+      return undefined;
+    }
     throw state === undefined
       ? new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start")
       : new OptaError("daemon-unreachable", "the daemon does not answer", "opta daemon restart");

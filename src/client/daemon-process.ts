@@ -74,6 +74,20 @@ function notReady(): OptaError {
   );
 }
 
+/** @throws OptaError port-taken, unless it is the running daemon that has it */
+export function assertPortFree(root: string, port: number): void {
+  if (findDaemon(root)?.port === port) return;
+  try {
+    Bun.listen({ hostname: "127.0.0.1", port, socket: { data: () => undefined } }).stop(true);
+  } catch {
+    throw new OptaError(
+      "port-taken",
+      `port ${port} is in use by another program`,
+      "opta daemon restart   (takes a free one)",
+    );
+  }
+}
+
 /** Ends with this process's session only for itself: the child is its own session, in no directory of the user's. */
 function spawnDaemon({ root, command, environment, port }: StartOptions) {
   const { directory } = daemonPaths(root);

@@ -92,7 +92,7 @@ export function createEventLog(options: {
     const first = events[0]?.seq ?? head + 1;
     throw new OptaError(
       "before-retention",
-      `events ${afterSeq + 1} to ${first - 1} of session ${sessionId} are no longer kept`,
+      `events ${afterSeq + 1} to ${first - 1} of session ${sessionId} are not in the daemon's log: dropped for their age, or another process's`,
       `opta daemon events ${sessionId} --after ${first - 1}`,
     );
   }

@@ -8,6 +8,7 @@ import { completeHistory, interruptedResult } from "./message-history.ts";
 import { openUserMessage } from "./opening-messages.ts";
 import { decidedByOpta } from "./permission.ts";
 import type { Session } from "./session.ts";
+import { readUnsavedAnswer, withAnswer } from "./unsaved-answer.ts";
 
 export interface SettleOptions {
   readonly events: EventStore;
@@ -19,6 +20,7 @@ export interface SettleOptions {
 export async function settleTurns(session: Session, options: SettleOptions): Promise<void> {
   const turns = options.events.unsettledTurns(session.id);
   if (turns.length === 0) return;
+  keepAnswers(session, turns, options);
   await keepMessages(session, turns, options);
   // In the file before the log says that the turns are over: what is over is not looked at again.
   if (turns.some(({ hasEnded }) => !hasEnded)) await session.save();
@@ -29,6 +31,20 @@ export async function settleTurns(session: Session, options: SettleOptions): Pro
   await session.save(0);
   for (const { turnId, content } of turns) {
     if (content !== undefined) options.events.noteMessageSaved(turnId);
+  }
+}
+
+/** What somebody has read of an answer stays, though its process went before it was saved. */
+function keepAnswers(
+  session: Session,
+  turns: readonly UnsettledTurn[],
+  { events }: SettleOptions,
+): void {
+  const { id: sessionId, file } = session;
+  for (const { turnId, seq: afterSeq, hasEnded } of turns) {
+    if (hasEnded) continue;
+    const text = readUnsavedAnswer(events, { sessionId, turnId, afterSeq });
+    file.messages = withAnswer(file.messages, { turnId, text });
   }
 }
 

@@ -1,6 +1,7 @@
 // One step's tool calls: read the arguments, pass the permission gate, run, tell. Everything that goes wrong
 // here is told to the model as a result; only a defect of ours throws.
 import { createId } from "../base/ids.ts";
+import { OptaError } from "../protocol/error.ts";
 import type { EventPayload } from "../protocol/event.ts";
 import type { Effect, Verdict } from "../protocol/permission.ts";
 import type { ProviderToolCall } from "../providers/provider.ts";
@@ -88,7 +89,7 @@ async function admit(
     text,
     remedy,
   });
-  if (turn.signal.aborted) return reject("cancelled", "cancelled by the user");
+  if (turn.signal.aborted) return reject("cancelled", cancelledText(turn.signal));
   if (call.problem !== undefined) return reject("invalid", call.problem);
   const tool = turn.tools.get(call.name);
   if (!tool) {
@@ -115,7 +116,7 @@ async function admit(
       { call, tool, effects, verdict, argsDigest, args, preview: toText(preview) },
       turn,
     );
-    if (turn.signal.aborted) return reject("cancelled", "cancelled by the user");
+    if (turn.signal.aborted) return reject("cancelled", cancelledText(turn.signal));
     if (decision.decision === "deny") {
       const why = decision.reason ?? "the user said no";
       return reject(decision.unattended ? "denied" : "refused", `denied: ${why}`);
@@ -248,7 +249,13 @@ async function run(
   void running.then(() => turn.session.leaving.delete(running));
   const result = await Promise.race([running, graceAfterAbort(turn.signal)]);
   if (result !== undefined) return { result };
-  return { result: { ok: false, text: "cancelled by the user" }, outcome: "cancelled" };
+  return { result: { ok: false, text: cancelledText(turn.signal) }, outcome: "cancelled" };
+}
+
+/** Why, for the model and for whoever reads it later. */
+function cancelledText({ reason }: AbortSignal): string {
+  const isUsers = !(reason instanceof OptaError) || reason.code === "cancelled";
+  return isUsers ? "cancelled by the user" : `cancelled: ${reason.message}`;
 }
 
 /** Undefined, cancelGraceMs after the abort; never before. */

@@ -51,7 +51,7 @@ export async function runTurn(
     const stats = turnStats(context.counters, startedMs, finishReason);
     session.emit("turn.done", { turnId, writerId, clientId, stats });
   } catch (thrown) {
-    const error = toOptaError(thrown);
+    const error = withWayOn(toOptaError(thrown), session.id);
     await closeHistory(session);
     if (error.code === "cancelled") session.emit("session.cancelled", { cancelled: 1, turnId });
     session.emit("turn.error", {
@@ -63,6 +63,12 @@ export async function runTurn(
       ...(error.hint === undefined ? {} : { hint: error.hint }),
     });
   }
+}
+
+/** What was said stays: the next command goes on from there. */
+function withWayOn(error: OptaError, sessionId: string): OptaError {
+  if (error.code !== "daemon-stopping") return error;
+  return new OptaError(error.code, error.message, `opta do --resume ${sessionId}`);
 }
 
 /**

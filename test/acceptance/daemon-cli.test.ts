@@ -349,7 +349,7 @@ describe("daemon events", () => {
     await until(async () => (await oldest()).exitCode === 1, "the old events to be dropped");
     expect(await oldest()).toMatchObject({
       stdout: "",
-      stderr: `opta: events 1 to ${head} of session ${oldId} are no longer kept\n  opta daemon events ${oldId} --after ${head}\n`,
+      stderr: `opta: events 1 to ${head} of session ${oldId} are not in the daemon's log: dropped for their age, or another process's\n  opta daemon events ${oldId} --after ${head}\n`,
     });
     expect(toEvents(await run(where, ["daemon", "events", newId]))).toEqual(stored[1]!);
     const turnId = await submitTurn(daemon, oldId, { content: "again" });
@@ -429,7 +429,8 @@ describe("daemon install and uninstall", () => {
       stdout:
         "wrote $HOME/.config/systemd/user/opta-daemon.service, but systemctl failed: Failed to connect to bus: No medium found\n",
       stderr:
-        "  systemctl --user daemon-reload && systemctl --user enable --now opta-daemon.service\n",
+        "  systemctl --user daemon-reload && systemctl --user enable --now opta-daemon.service\n" +
+        "  until then: opta daemon start\n",
     });
     expect(existsSync(join(place.home, ".config/systemd/user/opta-daemon.service"))).toBe(true);
   });
@@ -630,7 +631,7 @@ describe("a session goes to and fro:", () => {
     expect(await run(where, ["daemon", "events", sessionId])).toMatchObject({
       exitCode: 1,
       stdout: "",
-      stderr: `opta: events 1 to ${firstHead} of session ${sessionId} are no longer kept\n  opta daemon events ${sessionId} --after ${firstHead}\n`,
+      stderr: `opta: events 1 to ${firstHead} of session ${sessionId} are not in the daemon's log: dropped for their age, or another process's\n  opta daemon events ${sessionId} --after ${firstHead}\n`,
     });
 
     await turn(gone, "--embedded", "three");

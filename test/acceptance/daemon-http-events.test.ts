@@ -147,7 +147,8 @@ describe("events", () => {
     await call(daemon, "turn.cancel", { sessionId: "a" });
     const { status, body } = await call(daemon, "events.list", { sessionId: "a", afterSeq: 2 });
     const error = {
-      error: "events 3 to 4 of session a are no longer kept",
+      error:
+        "events 3 to 4 of session a are not in the daemon's log: dropped for their age, or another process's",
       code: "before-retention",
       hint: "opta daemon events a --after 4",
     };

@@ -11,7 +11,8 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { opta } from "../support/binary.ts";
+import type { SessionDetail } from "../../src/protocol/session.ts";
+import { opta, startOpta } from "../support/binary.ts";
 import {
   createSession,
   daemonEnvironment,
@@ -181,3 +182,65 @@ function fillDisk(path: string): void {
     closeSync(fd);
   }
 }
+
+test("kill -9 in the middle of an answer: what was told of it stays in the transcript", async () => {
+  using place = createPlace({ "a.txt": "banana\n" });
+  await using lmx = await startScripted({
+    turns: [
+      { text: "Looking.", toolCalls: [{ name: "read_file", arguments: { path: "a.txt" } }] },
+      { text: ["It ", "is ", "a ", "fruit."], delays: { betweenChunksMs: 400 } },
+    ],
+  });
+  const where = { place, modelPort: lmx.port };
+  let sessionId: string;
+  let told = "";
+  {
+    await using daemon = await startDaemon(where);
+    sessionId = await createSession(daemon, place.workspace);
+    await submitTurn(daemon, sessionId, { content: "what is it?" });
+    await until(async () => {
+      const events = await storedEvents(daemon, sessionId);
+      told = events.flatMap((e) => (e.event === "turn.token" ? [e.payload.text] : [])).join("");
+      return told.includes("is ");
+    }, "the answer's beginning");
+  }
+  await using daemon = await startDaemon(where);
+  const { messages } = await daemon.json<SessionDetail>(`/v3/sessions/${sessionId}`);
+  const last = messages.at(-1);
+  expect(messages.map(({ role }) => role)).toEqual([
+    "system",
+    "user",
+    "assistant",
+    "tool",
+    "assistant",
+  ]);
+  expect(last).toMatchObject({ interrupted: true });
+  // It may have gone on between the last look and the kill.
+  expect(`Looking.${String(last?.content)}`).toStartWith(told);
+});
+
+test("Ctrl+C takes a waiting turn back at once, and leaves the one before it alone", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({
+    turns: [{ text: "first", delays: { firstTokenMs: 3_000 } }],
+  });
+  const where = { place, modelPort: lmx.port };
+  await using daemon = await startDaemon(where);
+  const sessionId = await createSession(daemon, place.workspace);
+  const first = await submitTurn(daemon, sessionId, { content: "first" });
+  await using waiting = await startOpta(["do", "--attach", "--resume", sessionId, "second"], {
+    cwd: place.workspace,
+    home: place.home,
+    env: daemonEnvironment(where),
+  });
+  await until(
+    async () => (await daemon.json<SessionDetail>(`/v3/sessions/${sessionId}`)).queuedTurns === 1,
+    "the second turn in the queue",
+  );
+  waiting.process.kill("SIGINT");
+  expect(await waiting.process.exited).toBe(130);
+  const events = await turnEnd(daemon, sessionId, first);
+  // The second one ended while the first still ran.
+  const ends = events.filter(({ event }) => event === "turn.error" || event === "turn.done");
+  expect(ends.map(({ event }) => event)).toEqual(["turn.error", "turn.done"]);
+});

@@ -23,7 +23,9 @@ export const install = defineCommand({
       if (stopped !== "not running") io.stderr.write("the running daemon was stopped first\n");
     }
     const installed = await installLaunchAgent({ ...facts, run: runServiceCommand });
-    return report(installed, io);
+    const exitCode = report(installed, io);
+    if (exitCode !== 0) io.stderr.write("  until then: opta daemon start\n");
+    return exitCode;
   },
 });
 

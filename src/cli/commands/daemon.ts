@@ -50,8 +50,12 @@ const restart = defineCommand({
   args: { port: portFlag, json },
   examples: ["opta daemon restart"],
   async run(context) {
-    const { stopDaemonProcess } = await import("../../client/daemon-process.ts");
-    await stopDaemonProcess(context.loadDirectory());
+    const { assertPortFree, stopDaemonProcess } = await import("../../client/daemon-process.ts");
+    const root = context.loadDirectory();
+    // What would keep the new one from starting is found before the old one goes.
+    await context.loadConfig();
+    if (context.args.port !== undefined) assertPortFree(root, context.args.port);
+    await stopDaemonProcess(root);
     return startAndTell(context, context.args);
   },
 });
