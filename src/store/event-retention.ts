@@ -63,7 +63,7 @@ export function createEventRetention(
    * A clock that jumps ahead must not age what was just used: age is counted from the newest use before this start,
    * and from there by a clock that cannot jump.
    */
-  const newestAtStart = newest.get()?.at ?? Number.POSITIVE_INFINITY;
+  let newestAtStart = newest.get()?.at ?? undefined;
   const startedMs = performance.now();
 
   async function drop({ number }: Row, isStopped: () => boolean): Promise<void> {
@@ -86,6 +86,7 @@ export function createEventRetention(
   return {
     async prune({ maxAgeMs, maxBytes, nowMs, isThere, forget, isBusy, isStopped }) {
       const upMs = (options.upMs ?? (() => performance.now() - startedMs))();
+      newestAtStart ??= nowMs;
       const cutoffMs = Math.min(nowMs, newestAtStart + upMs) - maxAgeMs;
       let dropped = 0;
       for (const row of everySession.all()) {
