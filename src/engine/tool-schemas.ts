@@ -1,11 +1,20 @@
-// The tools as the model sees them. The list is sorted and made once per engine, so that every request of
-// every session carries the same bytes.
+// The tools as the model sees them. The list is sorted and made once, so that every request of every session carries
+// the same bytes.
 import { z } from "zod";
 import type { ToolSchema } from "../providers/provider.ts";
 import type { Tool } from "../tools/tool.ts";
 
+/** By the list they were made of: a daemon makes them once for all its turns. */
+const made = new WeakMap<readonly Tool[], readonly ToolSchema[]>();
+
 /** JSON schemas of the tools, sorted by name; keywords that only cost prompt are left out. */
 export function toToolSchemas(tools: readonly Tool[]): readonly ToolSchema[] {
+  const known = made.get(tools) ?? makeSchemas(tools);
+  made.set(tools, known);
+  return known;
+}
+
+function makeSchemas(tools: readonly Tool[]): readonly ToolSchema[] {
   return tools
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map((tool) => ({

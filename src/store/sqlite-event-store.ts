@@ -192,7 +192,7 @@ function createStore(
       return guarded("open the session's events", () => {
         const { row, lastSeq, begins } = position(sessionId, fileSeq);
         if (!row) {
-          setSynced(true);
+          // Synced with its first event.
           addSession.run(sessionId, fileSeq, fileSeq, fileSeq, now().getTime());
         }
         return { lastSeq, begins };
