@@ -1,5 +1,6 @@
 // What stands before a model's answer: the session's system message and the user's message, put together from
 // their words and from what is true in the workspace. Both are written once and never changed.
+import { localDate } from "../base/local-date.ts";
 import type { Message } from "../protocol/message.ts";
 import { userMessageText } from "../protocol/turn-facts.ts";
 import { systemMessageText } from "./system-prompt.ts";
@@ -46,10 +47,4 @@ export async function openUserMessage(
     gitBranch: await readGitBranch(place.workspace),
   };
   return { role: "user", content: userMessageText(content, facts) };
-}
-
-/** YYYY-MM-DD in local time: the user's today. */
-function localDate(time: Date): string {
-  const month = String(time.getMonth() + 1).padStart(2, "0");
-  return `${time.getFullYear()}-${month}-${String(time.getDate()).padStart(2, "0")}`;
 }
