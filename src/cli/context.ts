@@ -30,12 +30,12 @@ export function createContextParts(given: {
     loadConfig,
     loadDirectory: () => configDirectory(environment),
     async connect(flags, { mode = "either", anySettings = false } = {}) {
+      const { beginToConnect } = await import("../client/connect.ts");
+      const finish = beginToConnect({ directory: configDirectory(environment), mode });
       const loaded = await loadConfig(flags);
-      const { connect } = await import("../client/connect.ts");
-      const client = await connect({
+      const client = await finish({
         ...loaded,
         environment,
-        mode,
         notice: (text) => io.stderr.write(`opta: ${text}\n`),
         async isSameWork(token, digest) {
           if (anySettings) return true;

@@ -1,39 +1,55 @@
 // Attaching to a daemon that lives, when it would do the same as this process. Loaded only where there may be one.
 import { OptaError } from "../protocol/error.ts";
+import type { DaemonState } from "../store/daemon-state.ts";
 import { createAttachedClient } from "./attached.ts";
 import type { Client } from "./client.ts";
-import type { ConnectOptions } from "./connect-options.ts";
-import { askDaemon, findDaemon } from "./daemon-address.ts";
+import type { ConnectMode, ConnectOptions } from "./connect-options.ts";
+import { askDaemon, type DaemonHealth, findDaemon } from "./daemon-address.ts";
 import { createDaemonTransport } from "./daemon-transport.ts";
 
+/** With nothing to fall back on there is time to wait for one that is busy. */
 const patientLimitMs = 2_000;
+
+export interface Probe {
+  /** Undefined: there is no daemon. */
+  readonly state: DaemonState | undefined;
+  /** Undefined: it does not answer. */
+  readonly health: DaemonHealth | undefined;
+}
+
+export async function probeDaemon(directory: string, mode: ConnectMode): Promise<Probe> {
+  const state = findDaemon(directory);
+  const limit = mode === "attach" ? { limitMs: patientLimitMs } : {};
+  return { state, health: state && (await askDaemon(state, limit)) };
+}
 
 /**
  * @returns undefined where an engine in this process has to do the work
  * @throws OptaError daemon-unreachable | state-conflict, with mode "attach"
  */
-export async function tryAttach(options: ConnectOptions): Promise<Client | undefined> {
-  const { directory, mode } = options;
-  const state = findDaemon(directory);
-  // With nothing to fall back on there is time to wait for one that is busy.
-  const limit = mode === "attach" ? { limitMs: patientLimitMs } : {};
-  const health = state && (await askDaemon(state, limit));
-  if (state === undefined || health === undefined) {
-    if (mode === "either") {
-      if (state !== undefined) options.notice("the daemon does not answer: working without it");
-      return undefined;
-    }
-    throw state === undefined
-      ? new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start")
-      : new OptaError("daemon-unreachable", "the daemon does not answer", "opta daemon restart");
+export async function attachTo(
+  { state, health }: Probe,
+  mode: ConnectMode,
+  options: ConnectOptions,
+): Promise<Client | undefined> {
+  const isOptional = mode === "either";
+  if (state === undefined) {
+    if (isOptional) return undefined;
+    throw new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start");
+  }
+  if (health === undefined) {
+    const message = "the daemon does not answer";
+    if (!isOptional) throw new OptaError("daemon-unreachable", message, "opta daemon restart");
+    options.notice(`${message}: working without it`);
+    return undefined;
   }
   if (!(await options.isSameWork(state.token, health.settings))) {
-    if (mode === "either") return undefined;
+    if (isOptional) return undefined;
     throw new OptaError(
       "state-conflict",
       "the daemon works with other settings than this command (flags or variables that it does not have)",
       "opta daemon restart   (from this shell), or leave out --attach",
     );
   }
-  return createAttachedClient(createDaemonTransport(state, () => findDaemon(directory)));
+  return createAttachedClient(createDaemonTransport(state, () => findDaemon(options.directory)));
 }

@@ -52,6 +52,9 @@ const streamedKinds: ReadonlySet<EventKind> = new Set([
   "background.output",
 ]);
 
+/** The session's file, or its next event, is synced before anything is done because of them. */
+const lazyKinds: ReadonlySet<EventKind> = new Set(["session.snapshot", "turn.start"]);
+
 /** They end or settle something, so that they are stored even on a full disk. */
 const closingKinds: ReadonlySet<EventKind> = new Set([
   "tool.result",
@@ -132,6 +135,7 @@ export function createEventLog(options: {
         seq,
         text,
         isControl: !streamedKinds.has(kind),
+        isLazy: lazyKinds.has(kind),
         isClosing: closingKinds.has(kind),
         submission,
         endsTurn: ends ? event.payload.turnId : undefined,

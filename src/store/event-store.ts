@@ -9,6 +9,8 @@ export interface EventRecord {
   readonly text: string;
   /** Kept even when the power fails right after, and found again without reading tokens. */
   readonly isControl: boolean;
+  /** A control event that may wait for the sync of the next one: nothing is done because of it before that. */
+  readonly isLazy?: boolean | undefined;
   /** Accepted when the disk is full: it ends or settles something. */
   readonly isClosing: boolean;
   /** The turn that this event accepts, stored with it in one commit. */

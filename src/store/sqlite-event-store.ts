@@ -173,8 +173,8 @@ function createStore(
   }
 
   function insert(number: number, record: EventRecord): void {
-    const { seq, isControl, text, submission, endsTurn } = record;
-    setSynced(isControl);
+    const { seq, isControl, isLazy = false, text, submission, endsTurn } = record;
+    setSynced(isControl && !isLazy);
     if (submission === undefined && endsTurn === undefined) {
       addEvent.run(number, seq, isControl ? 1 : 0, text);
       return;
