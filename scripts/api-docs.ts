@@ -56,6 +56,17 @@ function beginning(): readonly string[] {
       "- A browser cannot send the header with a WebSocket: `POST /v3/ws-ticket` gives a `ticket` for the URL, good for one socket and for 30 s. `?token=` in a URL is refused, unless `daemon.allowQueryToken` is on, and then from allowed origins only.",
       "- Bodies are JSON objects in UTF-8, at most 10 MiB. Unknown keys are ignored.",
     ].join("\n"),
+    "## A turn with curl",
+    [
+      "```sh",
+      "STATE=~/.config/opta/daemon/state.json",
+      'API="http://127.0.0.1:$(jq .port $STATE)"; AUTH="Authorization: Bearer $(jq -r .token $STATE)"',
+      'curl -s -H "$AUTH" $API/v3/sessions -d \'{"sessionId": "demo", "metadata": {"workspace": "/path/to/project"}}\'',
+      'curl -s -H "$AUTH" $API/v3/sessions/demo/turns -d \'{"clientId": "me", "writerId": "me", "content": "hello"}\'',
+      'curl -N -H "$AUTH" "$API/v3/sse/events?sessionId=demo&afterSeq=0"',
+      "```",
+    ].join("\n"),
+    "A `permission.request` among the events waits for `POST /v3/sessions/{sessionId}/permissions/{requestId}`. The first valid answer counts; an answer that is none (another word than `allow` or `deny`, or for another session) denies the request.",
     "## Routes",
     "A parameter that is named in the path travels there; the others in the query (GET, DELETE) or as keys of a JSON body (POST). `?` marks what may be left out, `[]` a list.",
   ];
@@ -101,7 +112,15 @@ function parametersOf({ parameters = [], requestBody }: ApiOperation, path: stri
     .filter(({ name }) => !path.includes(`{${name}}`))
     .map(({ name, required, schema }) => named(name, { required, schema }));
   const body = requestBody?.content["application/json"].schema;
-  return [...inUrl, ...(body === undefined ? [] : [keysOf(body)])].join(", ");
+  return [...inUrl, ...(body === undefined ? [] : [keysOf(body, nestedKeys)])].join(", ");
+}
+
+/** Keys of a parameter that is an object: ` {workspace?, path?}`; "" for every other. */
+function nestedKeys(schema: JsonSchema): string {
+  const { properties, required = [] } = schema;
+  if (properties === undefined) return "";
+  const keys = Object.keys(properties).map((key) => (required.includes(key) ? key : `${key}?`));
+  return ` {${keys.join(", ")}}`;
 }
 
 function statusOf(operation: ApiOperation): string {
@@ -128,12 +147,18 @@ function answerOf(operation: ApiOperation): string {
 }
 
 /** The keys of an object; of each variant, where there are several. */
-function keysOf(schema: JsonSchema | undefined): string {
+function keysOf(
+  schema: JsonSchema | undefined,
+  inside: (value: JsonSchema) => string = () => "",
+): string {
   const variants = (schema?.["oneOf"] ?? schema?.["anyOf"]) as readonly JsonSchema[] | undefined;
-  if (variants !== undefined) return variants.map(keysOf).join("; or ");
+  if (variants !== undefined) return variants.map((each) => keysOf(each, inside)).join("; or ");
   const { properties = {}, required = [] } = schema ?? {};
   return Object.entries(properties)
-    .map(([name, value]) => named(name, { required: required.includes(name), schema: value }))
+    .map(
+      ([name, value]) =>
+        named(name, { required: required.includes(name), schema: value }) + inside(value),
+    )
     .join(", ");
 }
 
