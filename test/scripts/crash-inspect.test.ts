@@ -197,6 +197,14 @@ const faults: Readonly<Record<string, Fault & { readonly says: string }>> = {
     shown: { messages: healthyMessages.toSpliced(3, 1) },
     says: "1 messages are missing",
   },
+  "words of the model that are not kept": {
+    shown: {
+      messages: healthyMessages.map((message) =>
+        message.content === "word" ? { ...message, content: "[no answer]" } : message,
+      ),
+    },
+    says: "was heard to say word, which is not kept",
+  },
   "a conversation without its answer": {
     shown: { messages: healthyMessages.slice(0, -1) },
     says: "1 messages are missing",
