@@ -26,14 +26,16 @@ export interface Place extends Disposable {
   sessionEntries(): string[];
 }
 
-/** One that a test left behind would outlive it. */
-function killDaemon(directory: string): void {
-  try {
-    const { pid } = JSON.parse(readFileSync(join(directory, "daemon/state.json"), "utf8"));
-    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-    if (words.includes("daemon\0run")) process.kill(pid, "SIGKILL");
-  } catch {
-    return; // there is none
+/** Those that a test left behind, wherever below `root` their settings are, would outlive it. */
+function killDaemons(root: string): void {
+  for (const path of new Bun.Glob("**/daemon/state.json").scanSync({ cwd: root, dot: true })) {
+    try {
+      const { pid } = JSON.parse(readFileSync(join(root, path), "utf8"));
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      if (words.includes("daemon\0run")) process.kill(pid, "SIGKILL");
+    } catch {
+      continue; // it has ended
+    }
   }
 }
 
@@ -69,7 +71,7 @@ export function createPlace(files: Readonly<Record<string, string>> = {}): Place
       }
     },
     [Symbol.dispose]() {
-      killDaemon(directory);
+      killDaemons(root);
       rmSync(root, { recursive: true, force: true });
     },
   };
