@@ -1,11 +1,16 @@
 // Kills the built daemon and asks the next one what it owes (promises E1, E2, E8, E9, C2): at random moments under load,
-// at every system call that changes a file, at every event of a turn, right behind a 202; and cuts the power under its
-// event log. Every part prints what it did; the numbers of what it found wrong must be 0.
-// Usage: bun scripts/crash.ts [--seed 1] [--rounds 1000] [--every 1] [--accepted 50] [--cuts 500]
-//        [--parts rounds,calls,restarts,events,accepted,cuts]. Needs dist/opta, and strace for calls, restarts and cuts.
+// at every system call that changes a file, at every event of a turn, right behind a 202 and a cancel; and cuts the
+// power under its event log. Every part prints what it did; the numbers of what it found wrong must be 0.
+// Usage: bun scripts/crash.ts [--seed 1] [--rounds 1000] [--every 1] [--accepted 50] [--cancelled 10] [--cuts 500]
+//        [--parts rounds,calls,restarts,events,accepted,cancelled,cuts]. Needs dist/opta, and strace for every call.
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { crashAtEvents, crashBehindAcceptance, eventsOfTurn } from "./support/crash-moments.ts";
+import {
+  crashAtEvents,
+  crashBehindAcceptance,
+  crashBehindCancel,
+  eventsOfTurn,
+} from "./support/crash-moments.ts";
 import {
   crashAtRestartCalls,
   crashAtTurnCalls,
@@ -22,8 +27,9 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "1000" },
     every: { type: "string", default: "1" },
     accepted: { type: "string", default: "50" },
+    cancelled: { type: "string", default: "10" },
     cuts: { type: "string", default: "500" },
-    parts: { type: "string", default: "rounds,calls,restarts,events,accepted,cuts" },
+    parts: { type: "string", default: "rounds,calls,restarts,events,accepted,cancelled,cuts" },
   },
 });
 const executable = join(import.meta.dir, "../dist/opta");
@@ -52,6 +58,12 @@ const parts: Readonly<Record<string, () => Promise<Outcome>>> = {
     const count = Number(values.accepted);
     const { kills, problems } = await crashBehindAcceptance({ ...common, count });
     console.log(`accepted: killed behind ${kills} answers of 202`);
+    return { tried: kills, problems };
+  },
+  async cancelled() {
+    const count = Number(values.cancelled);
+    const { kills, problems } = await crashBehindCancel({ ...common, count });
+    console.log(`cancelled: killed while ${kills} cancelled commands did not heed SIGTERM`);
     return { tried: kills, problems };
   },
   async cuts() {

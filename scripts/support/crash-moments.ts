@@ -1,5 +1,7 @@
-// Kills at chosen moments of a turn's life: when its client has seen its k-th event, for every k (promise E9), and
-// right behind the 202 that accepted it (promise E8).
+// Kills at chosen moments of a turn's life: when its client has seen its k-th event, for every k (promise E9), right
+// behind the 202 that accepted it (promise E8), and right behind its cancel (promise C2).
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { createRandom } from "../../test/support/command-lines.ts";
 import {
   createCrashClient,
@@ -15,7 +17,7 @@ import {
   type StartedDaemon,
 } from "./crash-daemon.ts";
 import { startCrashModel } from "./crash-model.ts";
-import { type PlannedTurn, prepareFiles } from "./crash-plan.ts";
+import { type PlannedTurn, prepareFiles, ranFile } from "./crash-plan.ts";
 import { verify } from "./crash-verify.ts";
 
 export interface MomentsOptions {
@@ -75,6 +77,34 @@ export function crashBehindAcceptance(
       session.submissions.push(submission);
       await client.submit(session, submission);
     }
+    daemon.kill();
+    return [];
+  });
+}
+
+/** `count` commands that do not heed SIGTERM are cancelled; their daemon dies while it waits for them to end. */
+export function crashBehindCancel(
+  options: MomentsOptions & { readonly count: number },
+): Promise<MomentsReport> {
+  const moments = Array.from({ length: options.count }, (_, index) => index + 1);
+  return inOnePlace(options, moments, async ({ daemon, session, moment, mark }) => {
+    const client = createCrashClient(daemon);
+    const id = `${mark}${String(moment).padStart(3, "0")}0`;
+    const plan: PlannedTurn = {
+      steps: [{ tokens: 1, calls: [{ id, kind: "deaf", answer: "allow" }] }],
+      gapMs: 0,
+      permissionMode: "dangerous",
+    };
+    const submission: Submission = { key: "k", plan, turnId: undefined };
+    session.submissions.push(submission);
+    await client.create(session);
+    await client.submit(session, submission);
+    const ran = join(session.workspace, ranFile);
+    while (!existsSync(ran)) await Bun.sleep(5);
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    client.observe(session, 0, ({ event }) => event === "turn.error" && resolve());
+    await client.cancel(session, submission.turnId ?? "");
+    await ended;
     daemon.kill();
     return [];
   });

@@ -3,12 +3,12 @@
 import { join } from "node:path";
 import type { Random } from "../../test/support/command-lines.ts";
 
-export type CallKind = "run" | "hold" | "write" | "edit";
+type CallKind = "run" | "hold" | "deaf" | "write" | "edit";
 
 export interface PlannedCall {
   /** Digits, unique in a run: the model's call id, the text a command appends to ranFile, its mark in `ps`. */
   readonly id: string;
-  /** `hold`: a command that sleeps until somebody ends it. */
+  /** `hold`: a command that sleeps until somebody ends it; `deaf`: and that does not heed SIGTERM. */
   readonly kind: CallKind;
   /** What the client says when it is asked; "never": nothing. */
   readonly answer: "allow" | "deny" | "never";
@@ -45,7 +45,7 @@ export function planTurn(random: Random, nextId: () => string): PlannedTurn {
 function planCall(random: Random, nextId: () => string): PlannedCall {
   return {
     id: nextId(),
-    kind: pick(random, ["run", "run", "write", "write", "edit", "edit", "hold"]),
+    kind: pick(random, ["run", "run", "write", "write", "edit", "edit", "hold", "deaf"]),
     answer: pick(random, ["allow", "allow", "allow", "allow", "deny", "never"]),
   };
 }
@@ -74,6 +74,10 @@ export function toToolCall({ id, kind }: PlannedCall): { name: string; arguments
       // A child that left the group, one in the background, and the shell itself.
       const sleep = `sleep ${id}`;
       const command = `echo ${id} >> ${ranFile}; setsid ${sleep} & ${sleep} & ${sleep}`;
+      return { name: "run_command", arguments: { command } };
+    }
+    case "deaf": {
+      const command = `trap '' TERM; echo ${id} >> ${ranFile}; sleep ${id}`;
       return { name: "run_command", arguments: { command } };
     }
     case "write":

@@ -79,10 +79,16 @@ async function endTree(
   if (found === 0) return { found, left: 0 };
 
   signalTree(tree, alive, "SIGTERM");
+  const told = new Set(alive);
   const deadline = performance.now() + graceMs;
   while (alive.length > 0 && performance.now() < deadline) {
     await Bun.sleep(pollMs);
     alive = await findTree(tree, known);
+    // Those that were forked meanwhile have heard nothing yet.
+    for (const pid of alive.filter((each) => !told.has(each))) {
+      told.add(pid);
+      sendSignal(pid, "SIGTERM");
+    }
   }
   for (let round = 0; alive.length > 0 && round < killRounds; round++) {
     signalTree(tree, alive, "SIGKILL");

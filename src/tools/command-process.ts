@@ -12,12 +12,12 @@ const bash = ["/bin/bash", "--noprofile", "--norc", "-c"] as const;
 /**
  * $1 is the command, $2 the marker, $3 "joined" or "apart". Descriptor 3 ends when we do: then the watchdog kills
  * what carries the marker (Linux) and the group. Each `cat` copies a pipe into a socket of ours until its last
- * writer is gone, last words after SIGTERM included. The exit code is the command's. A command with its outputs
- * apart may take its time to end: a shell in between keeps the watchdog through SIGTERM and SIGINT until then.
+ * writer is gone, last words after SIGTERM included. The exit code is the command's. A command may take its time to
+ * heed SIGTERM or SIGINT: a shell in between keeps the watchdog until then.
  */
 const supervisor = `
 (
-  [ "$3" = joined ] || trap '' TERM INT
+  trap '' TERM INT
   read -r -u 3 _
   for round in 1 2 3; do
     for file in $(PATH=/usr/bin:/bin grep -lsF "$2" /proc/[0-9]*/environ); do
@@ -38,9 +38,9 @@ run() {
 exec 4> >(trap '' TERM INT; exec /bin/cat 3<&- 2>/dev/null)
 if [ "$3" = joined ]; then
   exec 5>&4
-  run "$1"
+else
+  exec 5> >(trap '' TERM INT; exec /bin/cat 3<&- 4>&- >&2) 2>/dev/null
 fi
-exec 5> >(trap '' TERM INT; exec /bin/cat 3<&- 4>&- >&2) 2>/dev/null
 (trap : TERM INT; run "$1")
 exit $?
 `;

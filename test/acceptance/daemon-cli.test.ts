@@ -1,14 +1,24 @@
 // `opta daemon …` and what changes for other commands when a daemon runs, on the built binary: every output, text and
 // JSON, with ids and times replaced; sessions that go to and fro between the daemon and `opta do` by itself.
 import { Database } from "bun:sqlite";
-import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { userInfo } from "node:os";
 import { delimiter, join } from "node:path";
 import { completeHistory } from "../../src/engine/message-history.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
 import { daemonPaths } from "../../src/store/daemon-place.ts";
 import { readDaemonState } from "../../src/store/daemon-state.ts";
-import { opta, type OptaRun, startOpta, type StartedOpta } from "../support/binary.ts";
+import { builtOpta, opta, type OptaRun, startOpta, type StartedOpta } from "../support/binary.ts";
 import {
   createSession,
   type DaemonWhere,
@@ -379,6 +389,21 @@ describe("daemon install and uninstall", () => {
     };
   }
 
+  /** A program that stays, for one below /tmp is refused, and a checkout may lie there. */
+  const lasting = mkdtempSync(join(userInfo().homedir, ".opta-test-"));
+  const program = join(lasting, "opta");
+  beforeAll(async () => copyFileSync(await builtOpta(), program));
+  afterAll(() => rmSync(lasting, { recursive: true }));
+
+  function runLasting(
+    where: DaemonWhere,
+    words: readonly string[],
+    env: Required<RunOptions>["env"],
+  ) {
+    const prefix = ["/bin/sh", "-c", `shift; exec '${program}' "$@"`, "sh"];
+    return opta(words, { ...optionsOf(where, { env }), prefix });
+  }
+
   test("give the unit to systemd, after the daemon of the shell has gone, and take it back", async () => {
     using place = createPlace();
     const where = { place };
@@ -387,7 +412,7 @@ describe("daemon install and uninstall", () => {
     const port = freePort();
     await using daemon = await startDaemon({ ...where, port });
     const ask = async (verb: string) =>
-      shown(await run(where, ["daemon", verb], { env }), where, port);
+      shown(await runLasting(where, ["daemon", verb], env), where, port);
     expect(await ask("install")).toEqual({
       exitCode: 0,
       stdout:
@@ -423,7 +448,7 @@ describe("daemon install and uninstall", () => {
     using place = createPlace();
     const where = { place };
     const { env } = fakeSystemctl(place, { fails: "daemon-reload" });
-    const failed = shown(await run(where, ["daemon", "install"], { env }), where, 0);
+    const failed = shown(await runLasting(where, ["daemon", "install"], env), where, 0);
     expect(failed).toMatchObject({
       exitCode: 1,
       stdout:

@@ -2,7 +2,11 @@
 // everything that it said (promises E1, E3, E8, E9, C2, G1, G4). What "owes" means is scripts/support/crash-inspect.ts;
 // the power cut (E2) is in test/store/sqlite-event-store.test.ts.
 import { expect, test } from "bun:test";
-import { crashAtEvents, crashBehindAcceptance } from "../../scripts/support/crash-moments.ts";
+import {
+  crashAtEvents,
+  crashBehindAcceptance,
+  crashBehindCancel,
+} from "../../scripts/support/crash-moments.ts";
 import { crashAtRestartCalls, crashAtTurnCalls } from "../../scripts/support/crash-points.ts";
 import { crashRounds } from "../../scripts/support/crash-rounds.ts";
 import { builtOpta } from "../support/binary.ts";
@@ -60,6 +64,15 @@ test(
   async () => {
     const report = await crashBehindAcceptance({ executable: await builtOpta(), seed, count: 5 });
     expect(report).toEqual({ kills: 5, problems: [] });
+  },
+  limitMs,
+);
+
+test(
+  "a command that was cancelled and does not heed it ends with its daemon",
+  async () => {
+    const report = await crashBehindCancel({ executable: await builtOpta(), seed, count: 3 });
+    expect(report).toEqual({ kills: 3, problems: [] });
   },
   limitMs,
 );

@@ -94,4 +94,13 @@ describe("watchProcessTree", () => {
     await child.exited;
     expect(child.signalCode).toBe("SIGKILL");
   });
+
+  test("tells what was forked meanwhile to end as well, instead of waiting until its grace is over", async () => {
+    const escape = "trap 'setsid sleep 60 & exit' TERM; echo ready; while :; do sleep 0.05; done";
+    const child = spawn(escape, "late");
+    await child.stdout.getReader().read();
+    const tree = watchProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=late" });
+    // Longer than this test may take.
+    expect((await tree.end({ graceMs: 60_000 })).left).toBe(0);
+  }, 10_000);
 });

@@ -26,15 +26,19 @@ export interface Place extends Disposable {
   sessionEntries(): string[];
 }
 
-/** Those that a test left behind, wherever below `root` their settings are, would outlive it. */
+/** Where tests put settings, relative to a place's root. */
+const settingsDirectories = ["home/.config/opta", "cfg", "workspace/cfg"];
+
+/** Those that a test left behind would outlive it. */
 function killDaemons(root: string): void {
-  for (const path of new Bun.Glob("**/daemon/state.json").scanSync({ cwd: root, dot: true })) {
+  for (const directory of settingsDirectories) {
     try {
-      const { pid } = JSON.parse(readFileSync(join(root, path), "utf8"));
+      const state = readFileSync(join(root, directory, "daemon/state.json"), "utf8");
+      const { pid } = JSON.parse(state);
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
       if (words.includes("daemon\0run")) process.kill(pid, "SIGKILL");
     } catch {
-      continue; // it has ended
+      continue; // there is none
     }
   }
 }
