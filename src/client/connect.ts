@@ -23,7 +23,7 @@ export function beginToConnect(place: {
   probing?.catch(() => undefined);
   return async (options) => {
     const found = await probing;
-    const attached = await found?.attach.attachTo(found.probe, mode, options);
+    const attached = await found?.attachTo(found.probed, mode, options);
     if (attached !== undefined) return attached;
     const { createApp } = await import("../app.ts");
     return createEmbeddedClient(createApp({ ...options, daemonId: `embedded_${createId()}` }));
@@ -31,6 +31,6 @@ export function beginToConnect(place: {
 }
 
 async function probe(directory: string, mode: ConnectMode) {
-  const attach = await import("./attach.ts");
-  return { attach, probe: await attach.probeDaemon(directory, mode) };
+  const { attachTo, probeDaemon } = await import("./attach.ts");
+  return { attachTo, probed: await probeDaemon(directory, mode) };
 }
