@@ -20,9 +20,9 @@ import { daemonPaths } from "../../src/store/daemon-place.ts";
 import { readDaemonState } from "../../src/store/daemon-state.ts";
 import { builtOpta, opta, type OptaRun, startOpta, type StartedOpta } from "../support/binary.ts";
 import {
+  commandOptions,
   createSession,
   type DaemonWhere,
-  daemonEnvironment,
   eventsOnDisk,
   freePort,
   guardDaemon,
@@ -52,10 +52,9 @@ function start(where: DaemonWhere, words: readonly string[]): Promise<StartedOpt
   return startOpta(words, optionsOf(where, {}));
 }
 
-function optionsOf(where: DaemonWhere, { cwd, env = {} }: RunOptions) {
-  const { place } = where;
-  const environment = { ...daemonEnvironment(where), ...env };
-  return { cwd: cwd ?? place.workspace, home: place.home, env: environment };
+function optionsOf(where: DaemonWhere, { cwd, env }: RunOptions) {
+  const usual = commandOptions(where);
+  return { ...usual, cwd: cwd ?? where.place.workspace, env: { ...usual.env, ...env } };
 }
 
 /** What a command printed, with what differs from run to run replaced. */

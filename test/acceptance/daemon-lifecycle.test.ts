@@ -20,7 +20,7 @@ import { completeHistory } from "../../src/engine/message-history.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
 import { daemonPaths } from "../../src/store/daemon-place.ts";
 import { readDaemonState } from "../../src/store/daemon-state.ts";
-import { opta, type OptaRun } from "../support/binary.ts";
+import { opta } from "../support/binary.ts";
 import { createRandom } from "../support/command-lines.ts";
 import {
   createSession,
@@ -32,6 +32,7 @@ import {
   isEndOf,
   isRunning,
   rootOf,
+  runBeside,
   type RunningDaemon,
   startDaemon,
   storedEvents,
@@ -42,11 +43,6 @@ import {
 import { startScripted } from "../support/lmx.ts";
 import { runningWith, uniqueSleep } from "../support/processes.ts";
 import { createPlace } from "../support/workspace.ts";
-
-function run(where: DaemonWhere, ...words: readonly string[]): Promise<OptaRun> {
-  const { place } = where;
-  return opta(words, { cwd: place.workspace, home: place.home, env: daemonEnvironment(where) });
-}
 
 /** What `daemon start --json` and `status --json` say of a daemon. */
 interface ShownState {
@@ -65,7 +61,14 @@ describe("one daemon per directory (D1):", () => {
       const paths = daemonPaths(rootOf(where));
       const runs = await Promise.all(
         Array.from({ length: 20 }, async () => {
-          const started = await run(where, "daemon", "start", "--json", "--port", String(port));
+          const started = await runBeside(
+            where,
+            "daemon",
+            "start",
+            "--json",
+            "--port",
+            String(port),
+          );
           return { ...started, token: readDaemonState(paths)?.token };
         }),
       );
@@ -80,7 +83,7 @@ describe("one daemon per directory (D1):", () => {
       const own = `daemon run --port ${port}`;
       await until(async () => (await runningWith(own)).length === 1, "the losers' end");
       expect(isRunning(shown.pid)).toBe(true);
-      expect((await run(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
+      expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
       expect(await runningWith(own)).toEqual([]);
     }
   }, 120_000);
@@ -91,7 +94,7 @@ describe("one daemon per directory (D1):", () => {
     await using _ = guardDaemon(where);
     const port = String(freePort());
     const runs = await Promise.all(
-      Array.from({ length: 6 }, () => run(where, "daemon", "start", "--port", port)),
+      Array.from({ length: 6 }, () => runBeside(where, "daemon", "start", "--port", port)),
     );
     const { pid } = readDaemonState(daemonPaths(rootOf(where)))!;
     const at = `http://127.0.0.1:${port} (pid ${pid})\n`;
@@ -100,7 +103,7 @@ describe("one daemon per directory (D1):", () => {
       `daemon started, ${at}`,
     ]);
     for (const words of [[], ["--port", String(freePort())]]) {
-      expect(await run(where, "daemon", "run", ...words)).toMatchObject({
+      expect(await runBeside(where, "daemon", "run", ...words)).toMatchObject({
         exitCode: 3,
         stdout: "",
         stderr: `opta: a daemon is running already (pid ${pid}) on port ${port}\n  opta daemon status\n`,
@@ -118,11 +121,11 @@ describe("nobody else's process is taken for the daemon (D2):", () => {
     try {
       const port = freePort();
       leaveState(where, { pid: foreign.pid, port });
-      expect(await run(where, "daemon", "status")).toMatchObject({
+      expect(await runBeside(where, "daemon", "status")).toMatchObject({
         exitCode: 0,
         stdout: "daemon not running\n",
       });
-      expect(await run(where, "daemon", "stop")).toMatchObject({
+      expect(await runBeside(where, "daemon", "stop")).toMatchObject({
         exitCode: 0,
         stdout: "daemon not running\n",
       });
@@ -130,13 +133,15 @@ describe("nobody else's process is taken for the daemon (D2):", () => {
       expect(existsSync(daemonPaths(rootOf(where)).state)).toBe(false);
 
       leaveState(where, { pid: foreign.pid, port });
-      const started = await run(where, "daemon", "start", "--json", "--port", String(port));
+      const started = await runBeside(where, "daemon", "start", "--json", "--port", String(port));
       expect(started).toMatchObject({ exitCode: 0, stderr: "" });
       expect((JSON.parse(started.stdout) as ShownState).pid).not.toBe(foreign.pid);
-      expect(await run(where, "daemon", "restart", "--port", String(port))).toMatchObject({
+      expect(await runBeside(where, "daemon", "restart", "--port", String(port))).toMatchObject({
         exitCode: 0,
       });
-      expect(await run(where, "daemon", "stop")).toMatchObject({ stdout: "daemon stopped\n" });
+      expect(await runBeside(where, "daemon", "stop")).toMatchObject({
+        stdout: "daemon stopped\n",
+      });
       expect(isRunning(foreign.pid)).toBe(true);
     } finally {
       foreign.kill("SIGKILL");
@@ -159,20 +164,22 @@ describe("nobody else's process is taken for the daemon (D2):", () => {
     try {
       const where = { place, modelPort: lmx.port };
       leaveState(where, { pid: process.pid, port: other.port! });
-      expect((await run(where, "daemon", "status")).stdout).toBe("daemon not running\n");
-      expect(JSON.parse((await run(where, "daemon", "status", "--json")).stdout)).toMatchObject({
+      expect((await runBeside(where, "daemon", "status")).stdout).toBe("daemon not running\n");
+      expect(
+        JSON.parse((await runBeside(where, "daemon", "status", "--json")).stdout),
+      ).toMatchObject({
         running: false,
         state: null,
       });
-      expect(await run(where, "do", "--attach", "hi")).toMatchObject({
+      expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject({
         exitCode: 1,
         stderr: "opta: no daemon is running\n  opta daemon start\n",
       });
-      expect(await run(where, "do", "hi")).toMatchObject({
+      expect(await runBeside(where, "do", "hi")).toMatchObject({
         exitCode: 0,
         stdout: "from the model\n",
       });
-      expect((await run(where, "daemon", "stop")).stdout).toBe("daemon not running\n");
+      expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon not running\n");
       expect(asked).toEqual([]);
     } finally {
       await other.stop(true);
@@ -191,13 +198,13 @@ describe("nobody else's process is taken for the daemon (D2):", () => {
     await using daemon = await startDaemon(where);
     try {
       leaveState(where, { ...daemon.state, port: other.port! });
-      expect((await run(where, "daemon", "status")).stdout).toBe("daemon not answering\n");
-      expect(await run(where, "do", "hi")).toMatchObject({
+      expect((await runBeside(where, "daemon", "status")).stdout).toBe("daemon not answering\n");
+      expect(await runBeside(where, "do", "hi")).toMatchObject({
         exitCode: 0,
         stdout: "from the model\n",
       });
       // The lock's holder is told to go by its pid, which only it can have written.
-      expect((await run(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
+      expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
       expect(await daemon.process.exited).toBe(0);
     } finally {
       await other.stop(true);
@@ -214,7 +221,7 @@ describe("a port that is taken (D3):", () => {
       const where = { place };
       await using _ = guardDaemon(where);
       using _held = holdPort(9999, hostname);
-      const started = await run(where, "daemon", "start", "--json");
+      const started = await runBeside(where, "daemon", "start", "--json");
       expect(started).toMatchObject({ exitCode: 0, stderr: "" });
       const { port, daemonId } = JSON.parse(started.stdout) as ShownState;
       expect(pool).toContain(port);
@@ -230,7 +237,7 @@ describe("a port that is taken (D3):", () => {
     using place = createPlace();
     const where = { place };
     using _held = disposeAll([9999, ...pool].map((port) => holdPort(port, "127.0.0.1")));
-    expect(await run(where, "daemon", "run")).toMatchObject({
+    expect(await runBeside(where, "daemon", "run")).toMatchObject({
       exitCode: 1,
       stdout: "",
       stderr: "opta: ports 9999 and 10000 to 10020 are all in use\n  opta daemon start --port N\n",
@@ -243,7 +250,7 @@ describe("a port that is taken (D3):", () => {
     const where = { place };
     const port = freePort();
     using _held = holdPort(port, "127.0.0.1");
-    expect(await run(where, "daemon", "start", "--port", String(port))).toMatchObject({
+    expect(await runBeside(where, "daemon", "start", "--port", String(port))).toMatchObject({
       exitCode: 1,
       stdout: "",
       stderr: `opta: the daemon could not start: port ${port} is in use by another program\n  opta daemon start   (takes a free one)\n`,
@@ -261,13 +268,15 @@ describe("a port that is taken (D3):", () => {
     const port = String(first.state.port);
     const where = { place: other };
     await using _ = guardDaemon(where);
-    expect(await run(where, "daemon", "start", "--port", port)).toMatchObject({ exitCode: 1 });
+    expect(await runBeside(where, "daemon", "start", "--port", port)).toMatchObject({
+      exitCode: 1,
+    });
     using _held = holdPort(9999, "127.0.0.1");
-    expect(await run(where, "daemon", "start")).toMatchObject({ exitCode: 0 });
+    expect(await runBeside(where, "daemon", "start")).toMatchObject({ exitCode: 0 });
     const second = readDaemonState(daemonPaths(rootOf(where)))!;
     expect(second.port).not.toBe(first.state.port);
     expect(second.token).not.toBe(first.state.token);
-    expect((await run(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
+    expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
     expect(await first.json<{ daemonId: string }>("/v3/health")).toMatchObject({
       daemonId: first.state.daemonId,
     });
@@ -370,7 +379,7 @@ describe("SIGTERM (D4)", () => {
     const refused = await daemon.fetch(`/v3/sessions/${sessionId}/turns`, body);
     expect(refused.status).toBe(503);
     expect(await refused.json()).toMatchObject({ code: "daemon-stopping" });
-    expect((await run(where, "daemon", "status")).stdout).toBe("daemon not running\n");
+    expect((await runBeside(where, "daemon", "status")).stdout).toBe("daemon not running\n");
     expect(await daemon.process.exited).toBe(0);
   });
 });
@@ -382,13 +391,13 @@ test("a daemon that hangs is told apart from none, worked around, and killed by 
   await using daemon = await startDaemon(where);
   daemon.process.kill("SIGSTOP");
   const hangs = { stdout: "daemon not answering\n", stderr: "  opta daemon restart\n" };
-  expect(await run(where, "daemon", "status")).toMatchObject({ exitCode: 0, ...hangs });
-  expect(await run(where, "do", "hi")).toMatchObject({ exitCode: 0, stdout: "by itself\n" });
-  expect(await run(where, "do", "--attach", "hi")).toMatchObject({
+  expect(await runBeside(where, "daemon", "status")).toMatchObject({ exitCode: 0, ...hangs });
+  expect(await runBeside(where, "do", "hi")).toMatchObject({ exitCode: 0, stdout: "by itself\n" });
+  expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject({
     exitCode: 1,
     stderr: "opta: the daemon does not answer\n  opta daemon restart\n",
   });
-  expect((await run(where, "daemon", "stop")).stdout).toBe(
+  expect((await runBeside(where, "daemon", "stop")).stdout).toBe(
     "daemon killed: it did not stop by itself; opta daemon logs may say why\n",
   );
   await daemon.process.exited;
@@ -542,15 +551,15 @@ describe("a directory that lies open is refused with the mend to type (S2):", ()
       const before = treeOf(join(root, ".."));
 
       for (const verb of ["run", "start"]) {
-        const refused = await run(where, "daemon", verb, "--port", String(freePort()));
+        const refused = await runBeside(where, "daemon", verb, "--port", String(freePort()));
         const start = verb === "start" ? "the daemon could not start: " : "";
         expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
         expect(refused.stderr.replace(start, "")).toBe(`opta: ${said.problem}\n  ${said.mend}\n`);
       }
       expect(treeOf(join(root, ".."))).toEqual(before);
       expect(readFileSync(victim, "utf8")).toBe("precious");
-      expect(await run(where, "daemon", "status")).toMatchObject({ exitCode: 0 });
-      expect(await run(where, "daemon", "stop")).toMatchObject({
+      expect(await runBeside(where, "daemon", "status")).toMatchObject({ exitCode: 0 });
+      expect(await runBeside(where, "daemon", "stop")).toMatchObject({
         exitCode: 0,
         stdout: "daemon not running\n",
       });
@@ -560,7 +569,7 @@ describe("a directory that lies open is refused with the mend to type (S2):", ()
         rmSync(join(directories.daemon, log), { force: true });
       }
       const port = String(freePort());
-      expect(await run(where, "daemon", "start", "--port", port)).toMatchObject({
+      expect(await runBeside(where, "daemon", "start", "--port", port)).toMatchObject({
         exitCode: 0,
         stderr: "",
       });

@@ -12,12 +12,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { SessionDetail } from "../../src/protocol/session.ts";
-import { opta, startOpta } from "../support/binary.ts";
+import { startOpta } from "../support/binary.ts";
 import {
   createSession,
   daemonEnvironment,
   isEndOf,
   rootOf,
+  runBeside,
   startDaemon,
   storedEvents,
   submitTurn,
@@ -58,11 +59,7 @@ describe("the lock of a session", () => {
     await using daemon = await startDaemon(where);
     const sessionId = await createSession(daemon, place.workspace);
     const embedded = (task: string) =>
-      opta(["do", "--embedded", "--resume", sessionId, task], {
-        cwd: place.workspace,
-        home: place.home,
-        env: daemonEnvironment(where),
-      });
+      runBeside(where, "do", "--embedded", "--resume", sessionId, task);
     expect(await embedded("after it was made")).toMatchObject({ exitCode: 0, stdout: "one\n" });
     await daemon.json("/v3/sessions", { sessionId });
     await daemon.json(`/v3/sessions/${sessionId}/resume`, {});

@@ -29,7 +29,7 @@ import { daemonPaths } from "../../src/store/daemon-place.ts";
 import { readDaemonState } from "../../src/store/daemon-state.ts";
 import { createEventRetention } from "../../src/store/event-retention.ts";
 import { createSqliteEventStore } from "../../src/store/sqlite-event-store.ts";
-import { builtOpta, opta, type OptaRun } from "../support/binary.ts";
+import { builtOpta, type OptaRun } from "../support/binary.ts";
 import {
   createSession,
   type DaemonWhere,
@@ -39,6 +39,7 @@ import {
   guardDaemon,
   isEndOf,
   rootOf,
+  runBeside,
   type RunningDaemon,
   startDaemon,
   storedEvents,
@@ -52,11 +53,6 @@ import { createPlace } from "../support/workspace.ts";
 const isRoot = process.getuid?.() === 0;
 const canMount = process.platform === "linux" && isRoot;
 const mountNote = canMount ? "" : "(not run: only root can mount a small disk)";
-
-function run(where: DaemonWhere, ...words: readonly string[]): Promise<OptaRun> {
-  const { place } = where;
-  return opta(words, { cwd: place.workspace, home: place.home, env: daemonEnvironment(where) });
-}
 
 describe("a full disk (O1)", () => {
   test.skipIf(!canMount)(
@@ -96,7 +92,10 @@ describe("a full disk (O1)", () => {
         expect((await daemon.fetch(`/v3/sessions/${sessionId}`)).status).toBe(200);
         expect((await daemon.fetch("/v3/sessions")).status).toBe(200);
         expect((await storedEvents(daemon, sessionId)).length).toBeGreaterThan(20);
-        expect(await run(where, "daemon", "status")).toMatchObject({ exitCode: 0, stderr: "" });
+        expect(await runBeside(where, "daemon", "status")).toMatchObject({
+          exitCode: 0,
+          stderr: "",
+        });
         // Whoever wants something stored is refused, as often as it is tried.
         for (const content of ["no", "no", "still no"]) {
           const refused = await daemon.fetch(`/v3/sessions/${sessionId}/turns`, {
@@ -108,7 +107,7 @@ describe("a full disk (O1)", () => {
           expect(refused.status).toBe(507);
           expect(await refused.json()).toMatchObject({ code: "storage-full" });
         }
-        const attached = await run(where, "do", "--attach", "--resume", sessionId, "no");
+        const attached = await runBeside(where, "do", "--attach", "--resume", sessionId, "no");
         expect(attached.exitCode).toBe(1);
         expect(attached.stderr).toContain("the disk is full\n  free some space");
 
@@ -160,12 +159,12 @@ describe("a full disk (O1)", () => {
       }
       rmSync(daemonPaths(disk.path).reserve);
       disk.fill();
-      const failed = await run(where, "daemon", "run", "--port", String(freePort()));
+      const failed = await runBeside(where, "daemon", "run", "--port", String(freePort()));
       expect(failed).toMatchObject({ exitCode: 1, stdout: "" });
       expect(failed.stderr).toMatch(/^opta: cannot [^\n]*: the disk is full\n {2}free some space/);
       expect(failed.stderr).not.toContain("internal");
-      expect(await run(where, "sessions", "list")).toMatchObject({ exitCode: 0 });
-      expect((await run(where, "daemon", "status")).stdout).toBe("daemon not running\n");
+      expect(await runBeside(where, "sessions", "list")).toMatchObject({ exitCode: 0 });
+      expect((await runBeside(where, "daemon", "status")).stdout).toBe("daemon not running\n");
       disk.free();
       await using next = await startDaemon(where);
       const events = await storedEvents(next, sessionId);
@@ -206,7 +205,7 @@ describe("a settings directory that cannot be written (O4):", () => {
 
   async function expectReadable(
     where: DaemonWhere,
-    { ask, reason }: { readonly ask: typeof run; readonly reason: string },
+    { ask, reason }: { readonly ask: typeof runBeside; readonly reason: string },
   ): Promise<void> {
     const { place } = where;
     const root = rootOf(where);
@@ -236,7 +235,7 @@ describe("a settings directory that cannot be written (O4):", () => {
     await using lmx = await startScripted({ loop: true, turns: [{ text: "hello" }] });
     await using disk = await mountDisk(join(place.home, "small"), { megabytes: 12 });
     const where = { place, modelPort: lmx.port, root: disk.path };
-    await expectReadable(where, { ask: run, reason: "the file system is read-only" });
+    await expectReadable(where, { ask: runBeside, reason: "the file system is read-only" });
   });
 
   const canBeNobody = isRoot && Bun.which("setpriv") !== null;
@@ -248,7 +247,7 @@ describe("a settings directory that cannot be written (O4):", () => {
       await using lmx = await startScripted({ loop: true, turns: [{ text: "hello" }] });
       const where = { place, modelPort: lmx.port };
       // Root may write wherever it likes.
-      const ask = isRoot ? asNobody : run;
+      const ask = isRoot ? asNobody : runBeside;
       await expectReadable(where, { ask, reason: "permission denied" });
     },
   );
@@ -279,7 +278,7 @@ describe("a damaged session file (O2)", () => {
       harm(path);
       const bytes = readFileSync(path);
 
-      const listed = await run(where, "sessions", "list");
+      const listed = await runBeside(where, "sessions", "list");
       expect(listed.stdout).toContain(wholeId);
       expect(listed.stdout).not.toContain(brokenId);
       expect(listed.stderr).toBe(`cannot be read, left as it is: ${path}\n`);
@@ -375,7 +374,7 @@ describe("a damaged event log", () => {
       await using daemon = await startDaemon(where);
       // However often somebody comes there: an error, and the daemon lives.
       for (let attempt = 0; attempt < 3; attempt++) {
-        expect(await run(where, "daemon", "events", brokenId)).toMatchObject({
+        expect(await runBeside(where, "daemon", "events", brokenId)).toMatchObject({
           exitCode: 1,
           stderr:
             "opta: cannot read the event log: the event log is damaged\n  opta daemon restart   (keeps the damaged file, and begins a new one)\n",
@@ -420,8 +419,8 @@ describe("a damaged event log", () => {
       code: "before-retention",
       hint: `opta daemon events ${sessionId} --after ${last}`,
     });
-    expect(await run(where, "daemon", "events", sessionId)).toMatchObject({ exitCode: 1 });
-    const after = await run(where, "daemon", "events", sessionId, "--after", String(last));
+    expect(await runBeside(where, "daemon", "events", sessionId)).toMatchObject({ exitCode: 1 });
+    const after = await runBeside(where, "daemon", "events", sessionId, "--after", String(last));
     expect(after.exitCode).toBe(0);
     expect(after.stdout.trimEnd().split("\n")).toHaveLength(events.length);
   }
@@ -536,7 +535,7 @@ test("two daemons with one home and two directories live side by side, and clien
     [one, first],
     [other, second],
   ] as const) {
-    const done = await run(where, "do", "--attach", "-f", "json", "hi");
+    const done = await runBeside(where, "do", "--attach", "-f", "json", "hi");
     expect(done).toMatchObject({ exitCode: 0 });
     const events = done.stdout
       .trimEnd()
@@ -545,16 +544,18 @@ test("two daemons with one home and two directories live side by side, and clien
     expect(new Set(events.map(({ daemonId }) => daemonId))).toEqual(
       new Set([daemon.state.daemonId]),
     );
-    const status = JSON.parse((await run(where, "daemon", "status", "--json")).stdout);
+    const status = JSON.parse((await runBeside(where, "daemon", "status", "--json")).stdout);
     expect(status).toMatchObject({ running: true, state: { daemonId: daemon.state.daemonId } });
-    expect((await run(where, "sessions", "list", "--json")).stdout).toContain(events[0]!.sessionId);
+    expect((await runBeside(where, "sessions", "list", "--json")).stdout).toContain(
+      events[0]!.sessionId,
+    );
   }
   // Neither takes the other's token.
   const crossed = await fetch(`http://127.0.0.1:${second.state.port}/v3/health`, {
     headers: { authorization: `Bearer ${first.state.token}` },
   });
   expect(crossed.status).toBe(401);
-  expect((await run(one, "daemon", "stop")).stdout).toBe("daemon stopped\n");
+  expect((await runBeside(one, "daemon", "stop")).stdout).toBe("daemon stopped\n");
   expect(await first.process.exited).toBe(0);
   expect((await second.fetch("/v3/health")).status).toBe(200);
   expect(existsSync(join(place.home, ".config/opta"))).toBe(false);
@@ -583,19 +584,19 @@ test("kill -9 leaves a lock and a state that nobody believes; the next start end
   }
   expect(existsSync(daemon.paths.state)).toBe(true);
   expect(existsSync(daemon.paths.lock)).toBe(true);
-  expect((await run(where, "daemon", "status")).stdout).toBe("daemon not running\n");
-  expect(await run(where, "daemon", "events", sessionId)).toMatchObject({
+  expect((await runBeside(where, "daemon", "status")).stdout).toBe("daemon not running\n");
+  expect(await runBeside(where, "daemon", "events", sessionId)).toMatchObject({
     exitCode: 1,
     stderr: "opta: no daemon is running\n  opta daemon start\n",
   });
   expect(eventsOnDisk(daemon.paths, sessionId).slice(0, observed.length)).toEqual(observed);
 
   const port = String(daemon.state.port);
-  expect(await run(where, "daemon", "start", "--port", port)).toMatchObject({ exitCode: 0 });
+  expect(await runBeside(where, "daemon", "start", "--port", port)).toMatchObject({ exitCode: 0 });
   const state = readDaemonState(daemon.paths)!;
   expect(state.daemonId).not.toBe(daemon.state.daemonId);
   expect(state.token).not.toBe(daemon.state.token);
-  const shown = await run(where, "daemon", "events", sessionId);
+  const shown = await runBeside(where, "daemon", "events", sessionId);
   const events = shown.stdout
     .trimEnd()
     .split("\n")
@@ -610,7 +611,7 @@ test("kill -9 leaves a lock and a state that nobody believes; the next start end
       },
     ]);
   }
-  const resumed = await run(where, "do", "--attach", "--resume", sessionId, "three");
+  const resumed = await runBeside(where, "do", "--attach", "--resume", sessionId, "three");
   expect(resumed).toMatchObject({ exitCode: 0, stdout: "better\n" });
   const prompts = lmx
     .chats()
@@ -722,7 +723,7 @@ async function makeReadOnly(home: string, root: string): Promise<Disposable> {
   };
 }
 
-/** As `run`, by a user who is not root. */
+/** As `runBeside`, by a user who is not root. */
 async function asNobody(where: DaemonWhere, ...words: readonly string[]): Promise<OptaRun> {
   const { place } = where;
   const scratch = mkdtempSync(join(tmpdir(), "opta-nobody-"));

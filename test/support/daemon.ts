@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import type { OptaEvent } from "../../src/protocol/event.ts";
 import { type DaemonPaths, daemonPaths, isDaemonAlive } from "../../src/store/daemon-place.ts";
 import { daemonOwner, type DaemonState, readDaemonState } from "../../src/store/daemon-state.ts";
-import { builtOpta } from "./binary.ts";
+import { builtOpta, opta, type OptaOptions, type OptaRun } from "./binary.ts";
 import type { Place } from "./workspace.ts";
 
 export interface DaemonWhere {
@@ -44,6 +44,16 @@ export function daemonEnvironment(where: DaemonWhere): Record<string, string> {
     ...(where.root === undefined ? {} : { OPTA_CONFIG_DIR: where.root }),
     ...where.env,
   };
+}
+
+/** How a command runs beside the daemon: in the workspace of its place. */
+export function commandOptions(where: DaemonWhere): OptaOptions & { env: Record<string, string> } {
+  return { cwd: where.place.workspace, home: where.place.home, env: daemonEnvironment(where) };
+}
+
+/** A command beside the daemon, to its end. */
+export function runBeside(where: DaemonWhere, ...words: readonly string[]): Promise<OptaRun> {
+  return opta(words, commandOptions(where));
 }
 
 /** opta's own directory of the place. */
