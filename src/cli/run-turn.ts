@@ -1,7 +1,7 @@
 // One turn seen through: submit it, show its events, answer its questions, turn Ctrl+C into a cancel, and
 // come back with the exit code. Knows the contract of a client and nothing behind it.
 import type { Client } from "../client/client.ts";
-import { exitCodes, isErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
+import { exitCodes, OptaError, toOptaError, toPeerError } from "../protocol/error.ts";
 import type { EventPayload, OptaEvent } from "../protocol/event.ts";
 import type { OperationParams } from "../protocol/operations.ts";
 import { toldPhases } from "../protocol/progress.ts";
@@ -128,9 +128,7 @@ function endDone(
 }
 
 function endFailed(error: EventPayload<"turn.error">, { io }: RunTurnOptions): TurnEnd {
-  const code = error.code !== undefined && isErrorCode(error.code) ? error.code : "internal";
-  const thrown = new OptaError(code, error.message, error.hint);
-  return { exitCode: reportError(thrown, io, { trace: false }), stats: undefined };
+  return { exitCode: reportError(toPeerError(error), io, { trace: false }), stats: undefined };
 }
 
 /** Answers questions: a person's word on a terminal, a denial at once where there is none. */

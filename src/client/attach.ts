@@ -4,11 +4,8 @@ import type { DaemonState } from "../store/daemon-state.ts";
 import { createAttachedClient } from "./attached.ts";
 import type { Client } from "./client.ts";
 import type { ConnectMode, ConnectOptions } from "./connect-options.ts";
-import { askDaemon, type DaemonHealth, findDaemon } from "./daemon-address.ts";
+import { askDaemon, type DaemonHealth, findDaemon, patientLimitMs } from "./daemon-address.ts";
 import { createDaemonTransport } from "./daemon-transport.ts";
-
-/** With nothing to fall back on there is time to wait for one that is busy. */
-const patientLimitMs = 2_000;
 
 export interface Probe {
   /** Undefined: there is no daemon. */

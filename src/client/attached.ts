@@ -1,7 +1,8 @@
 // The attached client: the daemon's HTTP and WebSocket behind the same contract as the embedded engine. Runs in a
 // browser as well: how a request and a socket are made is given to it (daemon-transport.ts here, a ticket there).
 import { createAsyncQueue } from "../base/async-queue.ts";
-import { isErrorCode, OptaError, toOptaError } from "../protocol/error.ts";
+import { sleep, systemClock } from "../base/clock.ts";
+import { OptaError, toOptaError, toPeerError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
 import { fromLmxErrorCode, fromLmxWire } from "../protocol/lmx-wire.ts";
 import {
@@ -137,8 +138,7 @@ function toError(operation: OperationName, body: unknown, status: number): OptaE
   if (status === 401) {
     return new OptaError("unauthorized", "the daemon refused our token", "opta daemon restart");
   }
-  const own = fromLmxErrorCode(code ?? "");
-  return new OptaError(isErrorCode(own) ? own : "internal", message, hint);
+  return toPeerError({ code: fromLmxErrorCode(code ?? ""), message, hint });
 }
 
 interface Following {
@@ -173,23 +173,9 @@ async function follow(
     }
     if (signal.aborted) return;
     if (failures >= retryMs.length) throw daemonLost();
-    await pause(retryMs[failures] ?? 0, signal);
+    await sleep(retryMs[failures] ?? 0, { clock: systemClock, signal });
     failures += 1;
   }
-}
-
-function pause(delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, delayMs);
-    signal.addEventListener(
-      "abort",
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
 }
 
 export function daemonLost(): OptaError {
@@ -224,7 +210,7 @@ function readSocket(
       // Frames without a seq are no events: a heartbeat, or why the cursor cannot be followed.
       if (!("error" in frame)) return;
       const { error, code, hint } = frame as { error: string; code?: string; hint?: string };
-      reject(new OptaError(isErrorCode(code ?? "") ? (code as never) : "internal", error, hint));
+      reject(toPeerError({ code, message: error, hint }));
     });
     socket.addEventListener("close", () => {
       signal.removeEventListener("abort", leave);

@@ -19,6 +19,8 @@ export interface DaemonHealth {
 
 /** A daemon on this machine that takes longer is in trouble; a client goes on without it. */
 const healthLimitMs = 100;
+/** With nothing to fall back on there is time to wait for one that is busy. */
+export const patientLimitMs = 2_000;
 
 /** The address of a living daemon; undefined when there is none. Asks nobody. @param root opta's own directory */
 export function findDaemon(root: string): DaemonState | undefined {

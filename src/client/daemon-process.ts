@@ -12,7 +12,7 @@ import {
   removeDaemonState,
 } from "../store/daemon-place.ts";
 import { daemonOwner, type DaemonState } from "../store/daemon-state.ts";
-import { askDaemon, findDaemon } from "./daemon-address.ts";
+import { askDaemon, findDaemon, patientLimitMs } from "./daemon-address.ts";
 
 export interface StartOptions {
   /** opta's own directory. */
@@ -29,8 +29,6 @@ const startLimitMs = 10_000;
 const stopLimitMs = 6_000;
 const killLimitMs = 2_000;
 const pollMs = 10;
-/** For the commands that look after the daemon: it may be busy, and nobody waits behind them. */
-const patientLimitMs = 2_000;
 
 /**
  * Makes sure that a daemon serves the directory; one that does already is left as it is.

@@ -1,6 +1,7 @@
 // Processes that clients start beside a session's turns: which there are, what they printed last, and the events
 // that tell of both (contracts/daemon-v3.md section 2). How a process is started and ended comes in as an argument;
 // who may start one, and in which directory, is the caller's.
+import { settleWithin } from "../base/clock.ts";
 import { createId } from "../base/ids.ts";
 import type { BackgroundProcess, killSignals } from "../protocol/background.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
@@ -266,10 +267,10 @@ export function createBackground(options: BackgroundOptions): Background {
     { running, state, send, ...exit }: Ending & { readonly running: RunningProcess },
   ): Promise<void> {
     clearTimeout(entry.timer);
-    if (send === undefined) await settle(running.outputEnded);
+    if (send === undefined) await settleWithin(running.outputEnded, lateOutputMs);
     await running.end(send ?? { signal: "SIGTERM", graceMs: closingGraceMs });
     // What the ended processes had already written is still on its way.
-    await settle(running.outputEnded);
+    await settleWithin(running.outputEnded, lateOutputMs);
     await running.close();
     entry.output.end();
     const { sessionId } = entry.process;
@@ -327,11 +328,3 @@ export function createBackground(options: BackgroundOptions): Background {
 }
 
 const endedMs = ({ process }: Entry) => Date.parse(process.endedAt ?? process.startedAt);
-
-/** Waits for `promise`, but not for ever, and leaves no timer behind. */
-async function settle(promise: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, lateOutputMs)));
-  await Promise.race([promise, limit]);
-  clearTimeout(timer);
-}

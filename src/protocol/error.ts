@@ -91,6 +91,16 @@ export function exitCodeOf(code: string): number {
   return exitCodes[isErrorCode(code) ? errorCodes[code].kind : "error"].exit;
 }
 
+/** What a peer says went wrong; a code that only a newer one knows is `internal`. */
+export function toPeerError(said: {
+  readonly code?: string | undefined;
+  readonly message: string;
+  readonly hint?: string | undefined;
+}): OptaError {
+  const { code = "", message, hint } = said;
+  return new OptaError(isErrorCode(code) ? code : "internal", message, hint);
+}
+
 /**
  * Any thrown value as an OptaError. Errors of base/ that carry one of our codes (StorageError) keep code and
  * hint; everything else becomes `internal`, without its stack.

@@ -1,6 +1,7 @@
 // run_command: one bash command in the workspace, bounded in time and output, with nothing of it left running
 // when the call ends. Whether it may run is decided elsewhere; the environment it may see comes in scrubbed.
 import { z } from "zod";
+import { settleWithin } from "../base/clock.ts";
 import { createCommandEnvironment } from "./command-environment.ts";
 import { type CommandExit, type CommandProcess, startCommand } from "./command-process.ts";
 import { createOutputCollector, type OutputCollector } from "./output-cap.ts";
@@ -54,10 +55,10 @@ async function runCommand(
     return { ok: false, text: started };
   }
   const ending = await waitForEnding(started, { timeoutMs, signal: context.signal });
-  if (ending.kind === "exited") await settle(started.outputEnded, lateOutputMs);
+  if (ending.kind === "exited") await settleWithin(started.outputEnded, lateOutputMs);
   const { found, left } = await started.end();
   // What the ended processes had already written is still in the pipe.
-  await settle(started.outputEnded, lateOutputMs);
+  await settleWithin(started.outputEnded, lateOutputMs);
   await started.close();
   const notes = [
     ending.kind === "exited" && found > 0 ? "(what still ran in the background was ended)" : "",
@@ -110,14 +111,6 @@ function waitForEnding(
     signal.addEventListener("abort", cancel, { once: true });
     command.exited.then((exit) => finish({ kind: "exited", exit }), reject);
   });
-}
-
-/** Waits for `promise`, but no longer than `limitMs`, and leaves no timer behind. */
-async function settle(promise: Promise<void>, limitMs: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, limitMs)));
-  await Promise.race([promise, limit]);
-  clearTimeout(timer);
 }
 
 /** The last line of the result. */
