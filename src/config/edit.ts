@@ -3,7 +3,7 @@
 import { removeEmptyDirectories } from "../base/held-directory.ts";
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { acquireFileLock } from "../base/file-lock.ts";
 import { toStorageError } from "../base/storage-error.ts";

@@ -1,6 +1,6 @@
 // The settings by dotted key (connection.host), derived from the schema: reading and placing a value, and
 // turning typed text into the value that a key holds. Pure; knows no files and no environment.
-import { z } from "zod";
+import * as z from "zod";
 import { configSchema } from "./schema.ts";
 
 export type JsonObject = { [key: string]: unknown };

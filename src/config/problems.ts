@@ -1,7 +1,7 @@
 // What to say when settings are wrong: where, which key, what is wrong with it, and the next command to type.
 // Loaded only after something failed. Never repeats the value of a secret, nor one that may hold a password.
 import { distance } from "fastest-levenshtein";
-import { z } from "zod";
+import * as z from "zod";
 import { OptaError } from "../protocol/error.ts";
 import { findJsonProblem } from "./json-position.ts";
 import { configKeys, findConfigKey, type JsonObject, unwrapSchema } from "./keys.ts";

@@ -1,6 +1,6 @@
 // The user's settings, config.json: one zod schema, from which defaults, checks and `opta config list`
 // derive. Unknown keys are refused; config/problems.ts names the nearest known one.
-import { z } from "zod";
+import * as z from "zod";
 import { dialects } from "../protocol/dialect.ts";
 import { permissionModes, permissionRuleSchema } from "../protocol/permission.ts";
 

@@ -1,7 +1,7 @@
 // The operations that existing clients ask for by name, behind `GET /v3/operations` and
 // `POST /v3/operations/:id` (contracts/daemon-v3.md sections 0.8, 2 and 5): the table, and what HTTP answers.
 // Knows no HTTP server: it gives a status and a body.
-import type { z } from "zod";
+import type * as z from "zod";
 import { type ErrorCode, errorCodes, type OptaError, toOptaError } from "../protocol/error.ts";
 import { lmxErrorMessage } from "../protocol/lmx-wire.ts";
 import { accountOperations } from "./client-operations/accounts.ts";

@@ -2,7 +2,7 @@
 // works without a daemon.
 import { fstatSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { sleep, systemClock } from "../base/clock.ts";
 import { closeQuietly, type Generation, openGenerations, readAt } from "../base/rotating-file.ts";
 import { keptFiles, type LogEntry, logFileName, logLevels, maxLineBytes } from "./log-file.ts";

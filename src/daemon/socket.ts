@@ -1,6 +1,6 @@
 // WebSocket /v3/ws: one socket is one session (contracts/daemon-v3.md section 3). Events go down, as followers.ts
 // gives them; a few commands come up and are answered with an `ack`, by the same operations as over HTTP.
-import { z } from "zod";
+import * as z from "zod";
 import { systemClock } from "../base/clock.ts";
 import { type ErrorCode, type OptaError, toOptaError } from "../protocol/error.ts";
 import { invalidParams } from "../protocol/invalid-params.ts";

@@ -1,6 +1,6 @@
 // The tools as the model sees them. The list is sorted and made once, so that every request of every session carries
 // the same bytes.
-import { z } from "zod";
+import * as z from "zod";
 import type { ToolSchema } from "../providers/provider.ts";
 import type { Tool } from "../tools/tool.ts";
 

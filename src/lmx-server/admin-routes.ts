@@ -1,6 +1,6 @@
 // The admin routes that load, unload and list models (contracts/lmx.md sections 3 and 7b). Gigabytes are
 // GiB there, and GET /admin/models lists loaded ones only.
-import { z } from "zod";
+import * as z from "zod";
 import { assertNever } from "../base/assert-never.ts";
 import type { Download, LoadOutcome } from "./engine.ts";
 import { json, refusalResponse } from "./http-error.ts";

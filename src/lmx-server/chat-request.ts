@@ -1,6 +1,6 @@
 // The shape of a chat request, the same over the socket and over HTTP (contracts/lmx.md sections 1 and 2).
 // Whether its messages make a conversation that this server can answer is judged in check-request.ts.
-import { z } from "zod";
+import * as z from "zod";
 
 const partSchema = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("text"), text: z.string() }),

@@ -1,6 +1,6 @@
 // Whether a chat request can be answered. Real LMX hangs or guesses on a malformed conversation; this server
 // refuses it, in words that say where.
-import { z } from "zod";
+import * as z from "zod";
 import { charactersToTokens, chatRequestSchema, estimateTokens } from "./chat-request.ts";
 import type { ChatMessage, ChatRequestBody } from "./chat-request.ts";
 import type { LmxModels, Refusal } from "./engine.ts";

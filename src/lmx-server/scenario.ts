@@ -25,7 +25,7 @@
  * A turn streams thinking, then text, then `repeat`, then tool calls, then its finish. Chunks are counted over
  * all of these from 0; a fault happens before chunk `atChunk`, at the latest before the finish.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { OptaError } from "../protocol/error.ts";
 import { readinessStates } from "./engine.ts";
 

@@ -1,6 +1,6 @@
 // Processes that a client starts beside a session's turns (contracts/daemon-v3.md section 2, "P"): their shape on
 // the wire and in events.
-import { z } from "zod";
+import * as z from "zod";
 
 export const backgroundStates = ["running", "completed", "failed", "killed", "timeout"] as const;
 export const killSignals = ["SIGTERM", "SIGKILL", "SIGINT"] as const;

@@ -1,6 +1,6 @@
 // What a request of a session costs next to what the model can take: the answer of `session.context`, which
 // `opta context` prints. All figures are tokens, estimated unless a server counted.
-import { z } from "zod";
+import * as z from "zod";
 import { windowSources } from "./model.ts";
 
 /** Made when it is used: one command does, and every start would pay for it. */

@@ -1,7 +1,7 @@
 // The routes that the daemon has beside those of the operations table, and the commands of its WebSocket: what the
 // API's description says of them. They are served by daemon/own-routes.ts, server.ts and socket.ts; a test holds
 // this table to what is served.
-import { z } from "zod";
+import * as z from "zod";
 import { dialects } from "./dialect.ts";
 import { healthSchema, metricsSchema } from "./health.ts";
 import type { OperationName } from "./operations.ts";

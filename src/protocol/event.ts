@@ -1,7 +1,7 @@
 // One thing that happened in a session. Names and payloads are those of contracts/daemon-v3.md section 3
 // (our dialect: tool.result), supersets where code and written contract differ, so that the same event
 // serves the command line, the TUI, the daemon's wire and the existing clients.
-import { z } from "zod";
+import * as z from "zod";
 import { backgroundChunkSchema, backgroundProcessSchema, backgroundStates } from "./background.ts";
 import { messageSchema } from "./message.ts";
 import { permissionAnswerSchema } from "./permission.ts";

@@ -1,5 +1,5 @@
 // What the daemon says of itself: `GET /v3/health`, its stream, and `GET /v3/metrics`.
-import { z } from "zod";
+import * as z from "zod";
 
 const runtimeSchema = z.object({
   /** Sessions in memory. */

@@ -1,5 +1,5 @@
 // What is wrong with parameters, in one sentence: the first thing that a schema found, and where.
-import type { z } from "zod";
+import type * as z from "zod";
 import { OptaError } from "./error.ts";
 
 /** @param subject what they are the parameters of, where the finding has no place of its own */

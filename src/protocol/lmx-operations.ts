@@ -1,5 +1,5 @@
 // The rows of the operations table that are about the model server: what it has, and what it is to load or fetch.
-import { z } from "zod";
+import * as z from "zod";
 import {
   downloadProgressSchema,
   loadResultSchema,

@@ -1,6 +1,6 @@
 // The bodies of /v3/lmx answers as lmx-wire.ts makes them: our results with the names of existing clients beside
 // them. For the API's description, and for tests that hold the one to the other.
-import { z } from "zod";
+import * as z from "zod";
 import {
   downloadProgressSchema,
   loadResultSchema,

@@ -1,7 +1,7 @@
 // What is sent to a model and kept in a session file: the OpenAI chat shape, which LMX, the existing
 // clients and every local server share (contracts/daemon-v3.md section 7). A message is appended once
 // and never rewritten: request N of a session is a byte prefix of request N+1.
-import { z } from "zod";
+import * as z from "zod";
 
 export const toolCallSchema = z.object({
   id: z.string(),

@@ -1,6 +1,6 @@
 // What a model server says about itself and its models, in the shapes that `opta status` and
 // `opta models --json` print and the daemon will serve (contracts/daemon-v3.md section 2, lmx shapes).
-import { z } from "zod";
+import * as z from "zod";
 
 /** What a server is, as far as opta treats it differently. "openai": compatible, and nothing more is known. */
 export const serverKinds = [

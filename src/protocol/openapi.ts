@@ -1,6 +1,6 @@
 // The daemon's API as an OpenAPI 3.1 document, made from the operations table, the table of the daemon's own routes
 // and the event kinds. The API reference (docs/daemon-api.md) is made from this document.
-import { z } from "zod";
+import * as z from "zod";
 import { type DaemonRoute, daemonRoutes } from "./daemon-routes.ts";
 import { errorCodes } from "./error.ts";
 import { eventPayloadSchemas } from "./event.ts";

@@ -1,5 +1,5 @@
 // What a row of the operations table says of one operation.
-import type { z } from "zod";
+import type * as z from "zod";
 
 /** Schemas are lazy: making all of them costs more CPU than `opta --version`, and one command uses a few. */
 export interface OperationRow {

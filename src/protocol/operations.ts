@@ -1,7 +1,7 @@
 // Every request a client can make: one table, from which the embedded client, the daemon's routes, the
 // attached client and the API reference derive. Adding an operation is one row here and one method in
 // engine/; the compiler names what is missing. Routes: contracts/daemon-v3.md section 2.
-import { z } from "zod";
+import * as z from "zod";
 import { backgroundProcessSchema, backgroundChunkSchema, killSignals } from "./background.ts";
 import { contextReportSchema } from "./context.ts";
 import { lmxOperations } from "./lmx-operations.ts";

@@ -1,6 +1,6 @@
 // The words of permissions: what a call would touch (Effect), what the user said in advance (Rule, Mode)
 // and what came of it (Verdict). The judging itself is one pure function in engine/permission-policy.ts.
-import { z } from "zod";
+import * as z from "zod";
 
 export const permissionModes = ["safe", "auto", "plan", "review", "dangerous"] as const;
 export const permissionModeSchema = z.enum(permissionModes);

@@ -1,6 +1,6 @@
 // A conversation bound to a workspace, as it lies in sessions/<id>.json: the superset of what the CLI, the
 // existing Node client and the ecosystem document write (contracts/daemon-v3.md section 7).
-import { z } from "zod";
+import * as z from "zod";
 import { messageSchema } from "./message.ts";
 
 /** Session ids become file names: this charset and nothing else (contracts/daemon-v3.md section 2). */

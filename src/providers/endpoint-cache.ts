@@ -3,7 +3,7 @@
 // file, or failing to write it, costs a round trip and nothing else. It holds no keys and no prompts.
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { modelInfoSchema, serverKinds } from "../protocol/model.ts";
 

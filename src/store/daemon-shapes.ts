@@ -1,6 +1,6 @@
 // What the daemon writes about itself for others to find: daemon/state.json, and the facts beside its lock
 // (contracts/daemon-v3.md section 1).
-import { z } from "zod";
+import * as z from "zod";
 
 export const daemonStateSchema = z.object({
   pid: z.number(),

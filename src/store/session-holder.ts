@@ -1,6 +1,6 @@
 // Who holds a session: the facts a process leaves beside its lock, and the sentence that another one makes of
 // them. The facts were written by another process, perhaps of another version, so nothing is taken on trust.
-import { z } from "zod";
+import * as z from "zod";
 import { OptaError } from "../protocol/error.ts";
 
 const holderSchema = z.object({

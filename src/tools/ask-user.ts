@@ -1,6 +1,6 @@
 // ask_user: a question to the person. The question itself travels with the permission request and the answer
 // with its decision; this tool only hands the answer to the model.
-import { z } from "zod";
+import * as z from "zod";
 import { defineTool } from "./tool.ts";
 import type { Tool } from "./tool.ts";
 

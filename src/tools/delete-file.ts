@@ -1,7 +1,7 @@
 // delete_file: one file, or one symbolic link (the link itself, never what it leads to).
 import { fsyncSync, lstatSync, type Stats, unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { type HeldDirectory, holdDirectory } from "../base/held-directory.ts";
 import { errnoOf, toStorageError } from "../base/storage-error.ts";
 import { assertUnchangedSinceRead, type JudgedFile, readContent } from "./file-content.ts";

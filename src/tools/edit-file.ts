@@ -1,5 +1,5 @@
 // edit_file: one piece of text in one file for another.
-import { z } from "zod";
+import * as z from "zod";
 import { previewWrites } from "./edit-preview.ts";
 import { planEdits } from "./planned-edit.ts";
 import { commitWrites } from "./planned-write.ts";

@@ -1,7 +1,7 @@
 // find_files: the paths of files by glob, in alphabetical order. Not newest first: times change between two
 // requests without any reason that a model could see, and the list is for finding, not for history.
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { namesHidden } from "./file-glob.ts";
 import { collectFound, createFileSearch, type FileSearchOptions } from "./file-search.ts";
 import { capText } from "./output-cap.ts";

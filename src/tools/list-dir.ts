@@ -2,7 +2,7 @@
 // depth and not whole directories; it skips .git, node_modules and what .gitignore names.
 import { readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { holdDirectory } from "../base/held-directory.ts";
 import { errnoOf } from "../base/storage-error.ts";
 import { byteNameNote } from "./byte-name.ts";

@@ -1,5 +1,5 @@
 // multi_edit: several edits in one or more files, all or nothing.
-import { z } from "zod";
+import * as z from "zod";
 import { previewWrites } from "./edit-preview.ts";
 import { planEdits, type RequestedEdit } from "./planned-edit.ts";
 import { commitWrites } from "./planned-write.ts";

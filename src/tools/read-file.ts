@@ -1,6 +1,6 @@
 // read_file: lines of a text file as `12:text`, within the output limits. Small files are read whole and
 // stamped, so that a later edit knows whether they changed; of huge ones only what is shown is kept in memory.
-import { z } from "zod";
+import * as z from "zod";
 import { contentKind, isValidUtf8 } from "./text-encoding.ts";
 import { defineTool, type FileLedger, type Tool } from "./tool.ts";
 import { ToolFailure, toResult } from "./tool-failure.ts";

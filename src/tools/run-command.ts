@@ -1,6 +1,6 @@
 // run_command: one bash command in the workspace, bounded in time and output, with nothing of it left running
 // when the call ends. Whether it may run is decided elsewhere; the environment it may see comes in scrubbed.
-import { z } from "zod";
+import * as z from "zod";
 import { settleWithin } from "../base/clock.ts";
 import { createCommandEnvironment } from "./command-environment.ts";
 import { type CommandExit, type CommandProcess, startCommand } from "./command-process.ts";

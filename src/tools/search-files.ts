@@ -1,7 +1,7 @@
 // search_files: lines that match a regular expression, as `path:line:text`. Files that usually hold secrets are
 // left out without a word unless the path names them, and so is what a rule denies: even the number of their matches would tell about them.
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { namesHidden } from "./file-glob.ts";
 import { collectFound, createFileSearch, type FileSearchOptions } from "./file-search.ts";
 import { capText } from "./output-cap.ts";

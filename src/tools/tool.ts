@@ -1,6 +1,6 @@
 // The contract of a tool. A tool says what it would touch (effects) and does it (run); whether it may is
 // decided elsewhere, by one policy. A tool never asks, prints or reads configuration of its own accord.
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Effect } from "../protocol/permission.ts";
 
 /** What the model gets back. `ok: false` is a failure the model can act on; a throw is a defect of ours. */

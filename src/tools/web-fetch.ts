@@ -1,7 +1,7 @@
 // web_fetch: one page as readable text. A model that was talked into it must not reach this machine or its
 // network: every address is checked after resolving, and the checked address is the one that is dialled. A
 // redirect to another host is not followed but told, so that the new host passes the permission policy too.
-import { z } from "zod";
+import * as z from "zod";
 import { capText } from "./output-cap.ts";
 import { nonPublicKind, resolveBySystem } from "./public-address.ts";
 import type { Resolve } from "./public-address.ts";

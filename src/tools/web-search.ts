@@ -1,6 +1,6 @@
 // web_search: titles, addresses and excerpts from the SearXNG instance the user configured. Its address may be
 // private, since the user chose it; for the same reason no redirect is followed.
-import { z } from "zod";
+import * as z from "zod";
 import { capText } from "./output-cap.ts";
 import { defineTool } from "./tool.ts";
 import type { Tool, ToolContext, ToolResult } from "./tool.ts";

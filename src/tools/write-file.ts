@@ -1,7 +1,7 @@
 // write_file: a whole file, new or replaced. What exists is only replaced when the model has read it as it is
 // now (promises F3), and then keeps what read_file does not show: a byte order mark, and CRLF line ends when
 // all lines had them and the new content has none.
-import { z } from "zod";
+import * as z from "zod";
 import { previewWrites } from "./edit-preview.ts";
 import {
   assertUnchangedSinceRead,

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { createEnvironment } from "../../src/config/environment.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import {

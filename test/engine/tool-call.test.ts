@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { EngineSettings } from "../../src/engine/engine-settings.ts";
 import { createEventLog } from "../../src/engine/event-log.ts";
 import { createEngine } from "../../src/engine/engine.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { z } from "zod";
+import * as z from "zod";
 import { toToolSchemas } from "../../src/engine/tool-schemas.ts";
 import type { Tool } from "../../src/tools/tool.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
-import { z } from "zod";
+import * as z from "zod";
 import { ownRoutes } from "../../src/daemon/own-routes.ts";
 import { daemonRoutes } from "../../src/protocol/daemon-routes.ts";
 import { eventPayloadSchemas } from "../../src/protocol/event.ts";

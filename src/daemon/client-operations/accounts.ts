@@ -1,6 +1,6 @@
 // Operations about what opta does not have yet: keys in a keychain, an account, a browser of its own. Clients ask
 // for them at every start and need the shapes (contracts/daemon-v3.md sections 4 and 5).
-import { z } from "zod";
+import * as z from "zod";
 import { OptaError } from "../../protocol/error.ts";
 import { type ClientOperation, defineClientOperation, noInput } from "./client-operation.ts";
 

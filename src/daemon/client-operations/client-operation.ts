@@ -1,7 +1,7 @@
 // What a client operation is: a typed function with a name, a rating and a lenient input, behind
 // `POST /v3/operations/:id` (contracts/daemon-v3.md section 5). Knows none of them; ../client-operations.ts has
 // the table.
-import { z } from "zod";
+import * as z from "zod";
 import type { LoadedConfig } from "../../config/load.ts";
 import type { OperationName, OperationParams, OperationResult } from "../../protocol/operations.ts";
 

@@ -1,5 +1,5 @@
 // Operations on the user's settings: what `opta config` does, for clients. Secrets go in and never come out.
-import { z } from "zod";
+import * as z from "zod";
 import {
   type ConfigEntry,
   getConfig,

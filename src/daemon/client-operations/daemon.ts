@@ -1,5 +1,5 @@
 // Operations about the daemon itself: its state, its log, and whether all that it needs is there.
-import { z } from "zod";
+import * as z from "zod";
 import { runDoctor } from "../doctor.ts";
 import { type ClientOperation, count, defineClientOperation, noInput } from "./client-operation.ts";
 

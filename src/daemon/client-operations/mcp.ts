@@ -1,6 +1,6 @@
 // Operations on the MCP servers that the user has set up: the map `mcp.servers` of the settings, one entry at a
 // time, so that the others stay as they are (lesson 45). Starts none of them.
-import { z } from "zod";
+import * as z from "zod";
 import { setConfigEntry } from "../../config/edit.ts";
 import type { Config } from "../../config/schema.ts";
 import { OptaError } from "../../protocol/error.ts";

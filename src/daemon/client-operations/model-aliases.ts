@@ -1,5 +1,5 @@
 // Operations on the user's own names for models: the map `aliases` of the settings.
-import { z } from "zod";
+import * as z from "zod";
 import { setConfigEntry } from "../../config/edit.ts";
 import { OptaError } from "../../protocol/error.ts";
 import {

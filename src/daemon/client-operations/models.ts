@@ -1,6 +1,6 @@
 // Operations on the model server's models: what is there, what is loaded, and which one is the default. Clients
 // wait 8 s for any operation, so that a load that takes longer is answered as going on.
-import { z } from "zod";
+import * as z from "zod";
 import { sleep, systemClock } from "../../base/clock.ts";
 import { setConfig } from "../../config/edit.ts";
 import type { Config } from "../../config/schema.ts";

@@ -2,7 +2,7 @@
 // engine's. Only an export writes a file here.
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import { OptaError } from "../../protocol/error.ts";
 import { savedSession, type SessionSummary, sessionIdSchema } from "../../protocol/session.ts";

@@ -7,7 +7,7 @@ import type {
   MessageParam,
   ToolUseBlockParam,
 } from "@anthropic-ai/sdk/resources/messages/messages";
-import { z } from "zod";
+import * as z from "zod";
 import { messageText, type Message, type ToolCall } from "../../protocol/message.ts";
 
 const keptBlockSchema = z.discriminatedUnion("type", [
