@@ -2,7 +2,8 @@
 // judgement of what the daemon shows, of the ledger of what it owed, and of what the tools did in the workspace.
 import { completeHistory } from "../../src/engine/message-history.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
-import { type Message, messageText } from "../../src/protocol/message.ts";
+import type { Message } from "../../src/protocol/message.ts";
+import { messageText } from "../../src/protocol/message-text.ts";
 import { type CrashSession, plannedCalls } from "./crash-client.ts";
 import { plannedFile, toWords } from "./crash-plan.ts";
 

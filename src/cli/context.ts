@@ -29,18 +29,20 @@ export function createContextParts(given: {
     environment,
     loadConfig,
     loadDirectory: () => configDirectory(environment),
-    async connect(flags, { mode = "either", anySettings = false } = {}) {
-      const { beginToConnect } = await import("../client/connect.ts");
-      const finish = beginToConnect({ directory: configDirectory(environment), mode });
-      const loaded = await loadConfig(flags);
-      const client = await finish({
-        ...loaded,
+    async connect(flags = {}, { mode = "either", anySettings = false } = {}) {
+      const { connect } = await import("../client/connect.ts");
+      const load = () => loadConfig(flags);
+      const directory = configDirectory(environment);
+      const client = await connect({
+        directory,
+        mode,
         environment,
+        loadConfig: load,
         notice: (text) => io.stderr.write(`opta: ${text}\n`),
-        async isSameWork(token, digest) {
+        async isSameWork(digests, token) {
           if (anySettings) return true;
-          const { settingsDigest } = await import("../config/settings-digest.ts");
-          return settingsDigest(loaded.config, environment, token) === digest;
+          const { isSameWork } = await import("../config/settings-digest.ts");
+          return isSameWork({ digests, token, directory, environment, flags, loadConfig: load });
         },
       });
       clients.push(client);

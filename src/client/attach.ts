@@ -1,46 +1,31 @@
 // Attaching to a daemon that lives, when it would do the same as this process. Loaded only where there may be one.
 import { OptaError } from "../protocol/error.ts";
-import type { DaemonState } from "../store/daemon-state.ts";
 import { createAttachedClient } from "./attached.ts";
 import type { Client } from "./client.ts";
-import type { ConnectMode, ConnectOptions } from "./connect-options.ts";
-import { askDaemon, type DaemonHealth, findDaemon, patientLimitMs } from "./daemon-address.ts";
+import type { ConnectOptions } from "./connect-options.ts";
+import { askDaemon, findDaemon, patientLimitMs } from "./daemon-address.ts";
 import { createDaemonTransport } from "./daemon-transport.ts";
-
-export interface Probe {
-  /** Undefined: there is no daemon. */
-  readonly state: DaemonState | undefined;
-  /** Undefined: it does not answer. */
-  readonly health: DaemonHealth | undefined;
-}
-
-export async function probeDaemon(directory: string, mode: ConnectMode): Promise<Probe> {
-  const state = findDaemon(directory);
-  const limit = mode === "attach" ? { limitMs: patientLimitMs } : {};
-  return { state, health: state && (await askDaemon(state, limit)) };
-}
 
 /**
  * @returns undefined where an engine in this process has to do the work
  * @throws OptaError daemon-unreachable | state-conflict, with mode "attach"
  */
-export async function attachTo(
-  { state, health }: Probe,
-  mode: ConnectMode,
-  options: ConnectOptions,
-): Promise<Client | undefined> {
-  const isOptional = mode === "either";
+export async function attach(options: ConnectOptions): Promise<Client | undefined> {
+  const { directory } = options;
+  const isOptional = options.mode === "either";
+  const state = findDaemon(directory);
   if (state === undefined) {
     if (isOptional) return undefined;
     throw new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start");
   }
+  const health = await askDaemon(state, isOptional ? {} : { limitMs: patientLimitMs });
   if (health === undefined) {
     const message = "the daemon does not answer";
     if (!isOptional) throw new OptaError("daemon-unreachable", message, "opta daemon restart");
     options.notice(`${message}: working without it`);
     return undefined;
   }
-  if (!(await options.isSameWork(state.token, health.settings))) {
+  if (!(await options.isSameWork(health, state.token))) {
     if (isOptional) return undefined;
     throw new OptaError(
       "state-conflict",
@@ -48,5 +33,5 @@ export async function attachTo(
       "opta daemon restart   (from this shell), or leave out --attach",
     );
   }
-  return createAttachedClient(createDaemonTransport(state, () => findDaemon(options.directory)));
+  return createAttachedClient(createDaemonTransport(state, () => findDaemon(directory)));
 }

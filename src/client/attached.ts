@@ -4,13 +4,12 @@ import { createAsyncQueue } from "../base/async-queue.ts";
 import { sleep, systemClock } from "../base/clock.ts";
 import { OptaError, toOptaError, toPeerError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
-import { fromLmxErrorCode, fromLmxWire } from "../protocol/lmx-wire.ts";
 import {
   type OperationName,
-  type OperationParams,
-  type OperationResult,
-  operations,
-} from "../protocol/operations.ts";
+  type OperationRoute,
+  operationRoutes,
+} from "../protocol/operation-routes.ts";
+import type { OperationParams, OperationResult } from "../protocol/operations.ts";
 import { toQuery } from "../protocol/query.ts";
 import type { Client } from "./client.ts";
 
@@ -46,16 +45,18 @@ export function createAttachedClient(transport: DaemonTransport): Client {
     params: OperationParams<N>,
     options?: { readonly signal?: AbortSignal },
   ): Promise<OperationResult<N>> {
-    // Whether they fit is said by the daemon, in the same words: to check them twice would cost every start.
+    // Whether they fit is said by the daemon, in the same words, and that its answers fit by the contract that it
+    // named (daemon-address.ts): schemas on this side would cost every start more than all the rest of it.
     const request = toRequest(operation, params as Readonly<Record<string, unknown>>);
     const response = await transport.request({ ...request, signal: options?.signal });
     if (response.status === 413) throw tooLarge();
     const body = await readBody(response);
-    const isForwarded = "forwarded" in operations[operation];
-    if (isForwarded) return { status: response.status, body } as OperationResult<N>;
-    if (!response.ok) throw toError(operation, body, response.status);
-    if (operation.startsWith("lmx.")) return fromLmxWire(operation, body);
-    return operations[operation].result.parse(body) as OperationResult<N>;
+    const { forwarded }: OperationRoute = operationRoutes[operation];
+    if (forwarded) return { status: response.status, body } as OperationResult<N>;
+    if (!response.ok) throw await toError(operation, body, response.status);
+    if (!operation.startsWith("lmx.")) return body as OperationResult<N>;
+    const { fromLmxWire } = await import("../protocol/lmx-wire.ts");
+    return fromLmxWire(operation, body);
   }
 
   return {
@@ -92,7 +93,7 @@ function toRequest(
   operation: OperationName,
   params: Readonly<Record<string, unknown>>,
 ): DaemonRequest {
-  const { method, path } = operations[operation];
+  const { method, path } = operationRoutes[operation];
   const rest = { ...params };
   const filled = path.replace(/:(\w+)/g, (_, name: string) => {
     const value = String(rest[name]);
@@ -128,7 +129,11 @@ async function readBody(response: Response): Promise<unknown> {
   }
 }
 
-function toError(operation: OperationName, body: unknown, status: number): OptaError {
+async function toError(
+  operation: OperationName,
+  body: unknown,
+  status: number,
+): Promise<OptaError> {
   const { error, code, hint } = (body ?? {}) as {
     readonly error?: string;
     readonly code?: string;
@@ -138,6 +143,8 @@ function toError(operation: OperationName, body: unknown, status: number): OptaE
   if (status === 401) {
     return new OptaError("unauthorized", "the daemon refused our token", "opta daemon restart");
   }
+  if (!operation.startsWith("lmx.")) return toPeerError({ code, message, hint });
+  const { fromLmxErrorCode } = await import("../protocol/lmx-wire.ts");
   return toPeerError({ code: fromLmxErrorCode(code ?? ""), message, hint });
 }
 

@@ -4,33 +4,24 @@ import { existsSync } from "node:fs";
 import { createId } from "../base/ids.ts";
 import { daemonPaths } from "../store/daemon-place.ts";
 import type { Client } from "./client.ts";
-import type { ConnectMode, ConnectOptions } from "./connect-options.ts";
-import { createEmbeddedClient } from "./embedded.ts";
+import type { ConnectOptions } from "./connect-options.ts";
 
 /**
- * Begins to ask for a daemon, which takes its time, while the caller reads its settings.
- * @returns to be called with them. It throws OptaError daemon-unreachable, state-conflict with mode "attach";
- *   otherwise nothing: the model server is looked for when an operation needs it
+ * Beside the errors of its options it throws OptaError daemon-unreachable and state-conflict, with mode "attach"; the
+ * model server is looked for when an operation needs it.
  */
-export function beginToConnect(place: {
-  readonly directory: string;
-  readonly mode: ConnectMode;
-}): (options: ConnectOptions) => Promise<Client> {
-  const { directory, mode } = place;
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const { directory, mode } = options;
   const mayAttach = mode === "attach" || existsSync(daemonPaths(directory).state);
-  const probing = mode !== "embedded" && mayAttach ? probe(directory, mode) : undefined;
-  // Settings that cannot be read are told first; then nobody waits for this.
-  probing?.catch(() => undefined);
-  return async (options) => {
-    const found = await probing;
-    const attached = await found?.attachTo(found.probed, mode, options);
+  if (mode !== "embedded" && mayAttach) {
+    const { attach } = await import("./attach.ts");
+    const attached = await attach(options);
     if (attached !== undefined) return attached;
-    const { createApp } = await import("../app.ts");
-    return createEmbeddedClient(createApp({ ...options, daemonId: `embedded_${createId()}` }));
-  };
-}
-
-async function probe(directory: string, mode: ConnectMode) {
-  const { attachTo, probeDaemon } = await import("./attach.ts");
-  return { attachTo, probed: await probeDaemon(directory, mode) };
+  }
+  const { config } = await options.loadConfig();
+  const { createApp } = await import("../app.ts");
+  const { createEmbeddedClient } = await import("./embedded.ts");
+  const { environment } = options;
+  const daemonId = `embedded_${createId()}`;
+  return createEmbeddedClient(createApp({ config, directory, environment, daemonId }));
 }

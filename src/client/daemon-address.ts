@@ -9,6 +9,8 @@ export interface DaemonHealth {
   readonly pid: number;
   /** Digest of the settings it works by. */
   readonly settings: string;
+  /** Digest of what they were made of. */
+  readonly settingsSource: string;
   readonly runtime: {
     readonly sessionCount: number;
     readonly activeTurnCount: number;

@@ -1,8 +1,6 @@
 // The settings that hold now, and where each came from: flags > environment > the user's file > defaults.
 // On the hot path of `opta do`, so it costs one file read and no more. Repository configuration is not read:
 // it would be code from strangers (lesson 40).
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { OptaError } from "../protocol/error.ts";
 import { configDirectory } from "./directory.ts";
 import type { Environment } from "./environment.ts";
@@ -16,6 +14,8 @@ import {
   readKey,
 } from "./keys.ts";
 import { type Config, configSchema } from "./schema.ts";
+import { readSettingsText, settingsPath } from "./settings-text.ts";
+import { settingVariables } from "./variables.ts";
 
 export type ConfigSource = "flag" | "environment" | "file" | "default";
 
@@ -26,19 +26,13 @@ export interface LoadedConfig {
   readonly config: Config;
   /** The user's config.json, whether or not it exists. */
   readonly path: string;
+  /** The file as it was read; undefined when there is none. */
+  readonly text: string | undefined;
   /** The root of everything opta keeps: settings, sessions, daemon. */
   readonly directory: string;
   /** For every setting, by dotted key. */
   readonly sources: Readonly<Record<string, ConfigSource>>;
 }
-
-const environmentKeys: Readonly<Record<string, string>> = {
-  OPTA_HOST: "connection.host",
-  OPTA_PORT: "connection.port",
-  OPTA_MODEL: "model.default",
-  OPTA_ADMIN_KEY: "connection.adminKey",
-  OPTA_API_KEY: "connection.apiKey",
-};
 
 /**
  * Reads and checks the settings. No file means defaults, and nothing is created.
@@ -49,8 +43,9 @@ export async function loadConfig(options: {
   readonly flags?: ConfigFlags | undefined;
 }): Promise<LoadedConfig> {
   const directory = configDirectory(options.environment);
-  const path = join(directory, "config.json");
-  const file = await readConfigFile(path);
+  const path = settingsPath(directory);
+  const text = readSettingsText(path);
+  const file = await parseSettings(path, text);
   const given = readVariables(options.environment);
   const flags = Object.entries(options.flags ?? {}).filter(([, value]) => value !== undefined);
 
@@ -73,7 +68,7 @@ export async function loadConfig(options: {
     });
   }
   const sources = Object.fromEntries(configKeys.map(({ key }) => [key, sourceOf(key)]));
-  return { config: parsed.data, path, directory, sources };
+  return { config: parsed.data, path, text, directory, sources };
 }
 
 /** The variable that overrides a setting, and whose value is not empty now: OPTA_HOST; undefined when none does. */
@@ -83,7 +78,10 @@ export function overridingVariable(environment: Environment, key: string): strin
 
 /** The file's object as it is, unchecked but for being JSON; {} when there is none. @throws OptaError config-invalid */
 export async function readConfigFile(path: string): Promise<JsonObject> {
-  const text = readText(path);
+  return parseSettings(path, readSettingsText(path));
+}
+
+async function parseSettings(path: string, text: string | undefined): Promise<JsonObject> {
   if (text === undefined) return {};
   let value: unknown;
   try {
@@ -100,27 +98,9 @@ export async function readConfigFile(path: string): Promise<JsonObject> {
   );
 }
 
-function readText(path: string): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") return undefined;
-    const reason =
-      code === "EISDIR"
-        ? "is a directory, not a file"
-        : code === "EACCES"
-          ? "cannot be read: permission denied"
-          : error instanceof TypeError
-            ? "is not UTF-8 text"
-            : `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
-    throw new OptaError("config-invalid", `${path} ${reason}`, `ls -ld ${path}`);
-  }
-}
-
 /** The variables that are set, as values of their keys; an empty one counts as unset. */
 function readVariables({ variables }: Environment) {
-  return Object.entries(environmentKeys).flatMap(([name, key]) => {
+  return Object.entries(settingVariables).flatMap(([name, key]) => {
     const text = variables[name];
     const known = findConfigKey(key);
     if (text === undefined || text === "" || known === undefined) return [];

@@ -2,7 +2,8 @@
 // derive. Unknown keys are refused; config/problems.ts names the nearest known one.
 import * as z from "zod";
 import { dialects } from "../protocol/dialect.ts";
-import { permissionModes, permissionRuleSchema } from "../protocol/permission.ts";
+import { permissionRuleSchema } from "../protocol/permission.ts";
+import { permissionModes } from "../protocol/permission-modes.ts";
 
 /** Settings other than keys are shown in lists and messages, so that a password in one would be, too. */
 const host = z

@@ -3,7 +3,7 @@
 import type { Engine } from "../engine/engine.ts";
 import type { EventStream } from "../engine/event-log.ts";
 import type { OptaError } from "../protocol/error.ts";
-import { operations } from "../protocol/operations.ts";
+import { operationRoutes } from "../protocol/operation-routes.ts";
 
 /** What the daemon uses of the engine. */
 export type LazyEngine = Pick<
@@ -31,7 +31,7 @@ export function createLazyEngine({ stream, load }: LazyEngineOptions): LazyEngin
     stream,
     async call(operation, params, signal) {
       // What changes something waits for the disk in one go: of many that come at once, others must not wait for all.
-      if (operations[operation].method !== "GET") await nextPass();
+      if (operationRoutes[operation].method !== "GET") await nextPass();
       return (await engine()).call(operation, params, signal);
     },
     denyMalformed: (requestId, why) => loaded?.denyMalformed(requestId, why) ?? false,

@@ -9,6 +9,8 @@ import type { LogFile } from "./log-file.ts";
 export interface LiveSettings {
   /** The same object while nothing changed. */
   config(): Config;
+  /** The file that they were read from; undefined when there was none. */
+  text(): string | undefined;
   /** Reads the file again when it changed. To be called before an operation is done. */
   refresh(): Promise<void>;
 }
@@ -18,18 +20,20 @@ export function createLiveSettings(options: {
   readonly load: () => Promise<LoadedConfig>;
   readonly log: LogFile;
 }): LiveSettings {
-  let { config } = options.loaded;
+  let { config, text } = options.loaded;
   const { path } = options.loaded;
   let stamp = stampOf(path);
   return {
     config: () => config,
+    text: () => text,
     async refresh() {
       const found = stampOf(path);
       if (found === stamp) return;
       stamp = found;
       try {
-        const next = (await options.load()).config;
-        if (!Bun.deepEquals(next, config)) config = next;
+        const next = await options.load();
+        if (!Bun.deepEquals(next.config, config)) config = next.config;
+        ({ text } = next);
         options.log.info("settings changed");
       } catch (thrown) {
         const { message } = toOptaError(thrown);

@@ -4,7 +4,7 @@ import { isDialect, type Dialect } from "../protocol/dialect.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { Health, Metrics } from "../protocol/health.ts";
 import { sessionIdSchema } from "../protocol/session.ts";
-import { settingsDigest } from "../config/settings-digest.ts";
+import { settingsDigest, settingsSourceDigest } from "../config/settings-digest.ts";
 import type { ClientOperationContext } from "./client-operations.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { eventsDocument, eventsStream, healthStream } from "./event-answers.ts";
@@ -129,13 +129,15 @@ export const ownRoutes: readonly Route[] = [
 
 function health(parts: DaemonParts): Health {
   const { settings, environment } = parts;
+  const { token } = parts.state();
   return {
     status: "ok",
     version,
     daemonId: parts.daemonId,
     pid: process.pid,
     contract: daemonContract,
-    settings: settingsDigest(settings.config(), environment, parts.state().token),
+    settings: settingsDigest(settings.config(), environment, token),
+    settingsSource: settingsSourceDigest(settings.text(), environment, token),
     runtime: runtime(parts),
   };
 }

@@ -3,7 +3,12 @@
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import { invalidParams } from "../protocol/invalid-params.ts";
 import { fromQuery } from "../protocol/query.ts";
-import { type OperationName, operations } from "../protocol/operations.ts";
+import {
+  type OperationName,
+  type OperationRoute,
+  operationRoutes,
+} from "../protocol/operation-routes.ts";
+import { operations } from "../protocol/operations.ts";
 import { lmxErrorCode, lmxErrorMessage, lmxRequest, toLmxWire } from "../protocol/lmx-wire.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { ownRoutes } from "./own-routes.ts";
@@ -16,7 +21,7 @@ interface CompiledRoute extends Route {
 
 const routes: readonly CompiledRoute[] = [
   ...ownRoutes,
-  ...Object.keys(operations).map((name) => operationRoute(name as OperationName)),
+  ...Object.keys(operationRoutes).map((name) => operationRoute(name as OperationName)),
 ].map((route) => ({ ...route, segments: route.path.split("/") }));
 
 /** Exact paths before those with parameters. */
@@ -72,7 +77,7 @@ function decode(part: string): string {
 }
 
 function operationRoute(name: OperationName): Route {
-  const { method, path } = operations[name];
+  const { method, path } = operationRoutes[name];
   return {
     method,
     path,
@@ -85,14 +90,14 @@ async function answerOperation(
   { request, url, params }: RouteRequest,
   parts: DaemonParts,
 ): Promise<Response> {
-  const { method, params: schema, ...row } = operations[name];
+  const { method, status = 200, forwarded }: OperationRoute = operationRoutes[name];
   const isLmx = name.startsWith("lmx.");
   let given: Record<string, unknown>;
   try {
     const sent = method === "POST" ? await readJsonObject(request) : fromQuery(url.searchParams);
     // What the path says counts: a body that names another session is not for this one.
     given = { ...(lmxRequest(name, sent) as object), ...params };
-    const checked = schema.safeParse(given);
+    const checked = operations[name].params.safeParse(given);
     if (!checked.success) {
       const error = invalidParams(checked.error.issues, name);
       refuseAnswer(name, params, error, parts);
@@ -109,12 +114,12 @@ async function answerOperation(
     const result = await parts.engine.call(name, given as never, parts.stopping);
     if (changesModels.has(name)) parts.modelsCache.forget();
     if (name === "turn.submit") parts.followers.noteAccepted(params["sessionId"] ?? "");
-    if ("forwarded" in row) {
-      const { status, body } = result as { status: number; body: unknown };
-      return jsonAnswer(body, { status });
+    if (forwarded) {
+      const { status: upstream, body } = result as { status: number; body: unknown };
+      return jsonAnswer(body, { status: upstream });
     }
     const body = isLmx ? toLmxWire(name, result) : result;
-    return jsonAnswer(body, { status: "status" in row ? row.status : 200 });
+    return jsonAnswer(body, { status });
   } catch (thrown) {
     if (isLmx) return lmxError(toOptaError(thrown));
     if (name === "permission.resolve") return permissionError(toOptaError(thrown));

@@ -1,7 +1,8 @@
 // What a compaction makes of a history: old tool results masked, and where that is not enough everything before
 // the recent steps in the model's own summary. Tool calls stay with their results; the system message and the
 // user's last message stay whole. Pure: knows no budget, no file and no provider; those are make-room.ts.
-import { messageText, type Message } from "../protocol/message.ts";
+import type { Message } from "../protocol/message.ts";
+import { messageText } from "../protocol/message-text.ts";
 import { cutMiddle, fairShareBytes } from "./fit-texts.ts";
 import { isNudge } from "./message-history.ts";
 

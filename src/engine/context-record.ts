@@ -1,7 +1,8 @@
 // What a session remembers about its context from one process to the next: how its server counts tokens next to
 // our estimate, whether the user was told that the server trims, how often history was compacted. It lies in
 // the session file under a key of its own. Pure.
-import { messageText, type Message } from "../protocol/message.ts";
+import type { Message } from "../protocol/message.ts";
+import { messageText } from "../protocol/message-text.ts";
 import type { SessionFile } from "../protocol/session.ts";
 import type { ToolSchema } from "../providers/provider.ts";
 import { estimateMessagesTokens, estimateToolsTokens } from "./token-estimate.ts";

@@ -1,6 +1,7 @@
 // How the model's window is shared out: so much for an answer, the rest for the prompt, and what the prompt's
 // parts cost. Figures only; making room is make-room.ts.
-import { messageText, type Message } from "../protocol/message.ts";
+import type { Message } from "../protocol/message.ts";
+import { messageText } from "../protocol/message-text.ts";
 import type { ResolvedModel, ToolSchema } from "../providers/provider.ts";
 import { splitHistory } from "./compaction.ts";
 import { readContextRecord } from "./context-record.ts";

@@ -23,6 +23,8 @@ export const healthSchema = z.object({
   contract: z.object({ name: z.literal("opta-daemon-v3"), version: z.literal(1) }),
   /** Digest of the settings it works by. */
   settings: z.string(),
+  /** Digest of what they were made of: opta's version, the settings file, variables. */
+  settingsSource: z.string(),
   runtime: runtimeSchema,
 });
 

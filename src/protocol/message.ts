@@ -31,14 +31,3 @@ export const messageSchema = z.looseObject({
 export type ToolCall = z.infer<typeof toolCallSchema>;
 export type Part = z.infer<typeof partSchema>;
 export type Message = z.infer<typeof messageSchema>;
-
-/** True for an answer that is not whole: cut by max_tokens, or interrupted. `opta do --continue` goes on from it. */
-export function isUnfinished(message: Message): boolean {
-  return message["cut"] === true || message["interrupted"] === true;
-}
-
-/** The text of a message, its parts joined; images are left out. */
-export function messageText(message: Message): string {
-  if (typeof message.content === "string") return message.content;
-  return (message.content ?? []).map((part) => (part.type === "text" ? part.text : "")).join("");
-}

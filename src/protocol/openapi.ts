@@ -6,7 +6,8 @@ import { errorCodes } from "./error.ts";
 import { eventPayloadSchemas } from "./event.ts";
 import { lmxWireSchemas } from "./lmx-wire-schemas.ts";
 import type { OperationRow } from "./operation-row.ts";
-import { type OperationName, operations } from "./operations.ts";
+import { type OperationName, type OperationRoute, operationRoutes } from "./operation-routes.ts";
+import { operations } from "./operations.ts";
 
 export interface ApiDescription {
   readonly openapi: "3.1.0";
@@ -171,9 +172,10 @@ function describeAnswer({ streams, result, status }: DaemonRoute): ApiResponse {
 }
 
 function describeOperation(name: OperationName, row: OperationRow): Described {
-  const { method, path, summary, params, status = 200 } = row;
-  const schema = row.forwarded ? {} : toSchema(lmxWireSchemas[name] ?? row.result, "output");
-  const description = row.forwarded
+  const { summary, params } = row;
+  const { method, path, status = 200, forwarded }: OperationRoute = operationRoutes[name];
+  const schema = forwarded ? {} : toSchema(lmxWireSchemas[name] ?? row.result, "output");
+  const description = forwarded
     ? "The model server's answer as it is, with its status; 401 and 403 become 502."
     : "Done.";
   return {
@@ -183,7 +185,7 @@ function describeOperation(name: OperationName, row: OperationRow): Described {
     params,
     isPublic: false,
     responses: {
-      [row.forwarded ? "2XX" : status]: { description, content: jsonContent(schema) },
+      [forwarded ? "2XX" : status]: { description, content: jsonContent(schema) },
       ...(conditional.has(name)
         ? { 304: { description: "As the ETag in If-None-Match says." } }
         : {}),

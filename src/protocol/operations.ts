@@ -1,11 +1,12 @@
 // Every request a client can make: one table, from which the embedded client, the daemon's routes, the
-// attached client and the API reference derive. Adding an operation is one row here and one method in
-// engine/; the compiler names what is missing. Routes: contracts/daemon-v3.md section 2.
+// attached client and the API reference derive. How each travels is operation-routes.ts. Adding an operation is a row in
+// both and one method in engine/; the compiler names what is missing.
 import * as z from "zod";
 import { backgroundProcessSchema, backgroundChunkSchema, killSignals } from "./background.ts";
 import { contextReportSchema } from "./context.ts";
 import { lmxOperations } from "./lmx-operations.ts";
 import { messageSchema } from "./message.ts";
+import type { OperationName } from "./operation-routes.ts";
 import type { OperationRow } from "./operation-row.ts";
 import { decisionSchema, permissionAnswerSchema, permissionModeSchema } from "./permission.ts";
 import {
@@ -22,9 +23,6 @@ export const turnModeSchema = z.enum(["chat", "do", "plan", "review", "research"
 
 export const operations = {
   "session.create": {
-    method: "POST",
-    path: "/v3/sessions",
-    status: 201,
     summary:
       "Makes a session bound to a workspace; an id that exists gives the stored session unchanged.",
     params: z.lazy(() =>
@@ -47,8 +45,6 @@ export const operations = {
     result: z.lazy(() => sessionSnapshotSchema),
   },
   "session.resume": {
-    method: "POST",
-    path: "/v3/sessions/:sessionId/resume",
     summary: "Makes a saved session ready for turns.",
     params: z.lazy(() =>
       z.object({
@@ -61,15 +57,11 @@ export const operations = {
     result: z.lazy(() => sessionSnapshotSchema),
   },
   "session.get": {
-    method: "GET",
-    path: "/v3/sessions/:sessionId",
     summary: "A session with its messages and what runs in it.",
     params: z.lazy(() => z.object({ sessionId: sessionIdSchema })),
     result: z.lazy(() => sessionDetailSchema),
   },
   "session.list": {
-    method: "GET",
-    path: "/v3/sessions",
     summary: "Saved sessions, newest first; `corrupt` names files that cannot be read.",
     params: z.lazy(() =>
       z.object({
@@ -90,15 +82,11 @@ export const operations = {
     ),
   },
   "session.delete": {
-    method: "DELETE",
-    path: "/v3/sessions/:sessionId",
     summary: "Deletes a session, its events and the output kept with it.",
     params: z.lazy(() => z.object({ sessionId: sessionIdSchema })),
     result: z.lazy(() => z.object({ deleted: z.literal(true) })),
   },
   "session.context": {
-    method: "GET",
-    path: "/v3/context",
     summary:
       "What the next request of a session would cost; without an id, that of a new one in `workspace`.",
     params: z.lazy(() =>
@@ -111,9 +99,6 @@ export const operations = {
     result: z.lazy(() => contextReportSchema),
   },
   "turn.submit": {
-    method: "POST",
-    path: "/v3/sessions/:sessionId/turns",
-    status: 202,
     summary: "Accepts a turn durably and answers at once; its life is told by events.",
     params: z.lazy(() =>
       z.object({
@@ -142,8 +127,6 @@ export const operations = {
     result: z.lazy(() => z.object({ turnId: z.string(), queued: z.number() })),
   },
   "turn.cancel": {
-    method: "POST",
-    path: "/v3/sessions/:sessionId/cancel",
     summary: "Cancels the named turn, or the turns of a writer; without either nothing.",
     params: z.lazy(() =>
       z.object({
@@ -162,8 +145,6 @@ export const operations = {
     ),
   },
   "permission.resolve": {
-    method: "POST",
-    path: "/v3/sessions/:sessionId/permissions/:requestId",
     summary: "Answers a permission request; the first valid answer wins.",
     params: z.lazy(() =>
       z.object({
@@ -184,8 +165,6 @@ export const operations = {
     result: z.lazy(() => z.object({ ok: z.literal(true), conflict: z.literal(false) })),
   },
   "permission.explain": {
-    method: "POST",
-    path: "/v3/permissions/explain",
     summary: "What the policy would decide about a call, without making it.",
     params: z.lazy(() =>
       z.object({
@@ -206,16 +185,11 @@ export const operations = {
     ),
   },
   "background.list": {
-    method: "GET",
-    path: "/v3/background",
     summary: "Background processes, of one session or of all.",
     params: z.lazy(() => z.object({ sessionId: sessionIdSchema.optional() })),
     result: z.lazy(() => z.object({ processes: z.array(backgroundProcessSchema) })),
   },
   "background.start": {
-    method: "POST",
-    path: "/v3/background/start",
-    status: 201,
     summary: "Starts a command in the session's workspace; what it prints comes as events.",
     params: z.lazy(() =>
       z.object({
@@ -231,8 +205,6 @@ export const operations = {
     result: z.lazy(() => z.object({ process: backgroundProcessSchema })),
   },
   "background.status": {
-    method: "GET",
-    path: "/v3/background/:processId/status",
     summary: "One background process.",
     params: z.lazy(() =>
       z.object({ processId: z.string().min(1), sessionId: sessionIdSchema.optional() }),
@@ -240,8 +212,6 @@ export const operations = {
     result: z.lazy(() => z.object({ process: backgroundProcessSchema })),
   },
   "background.output": {
-    method: "GET",
-    path: "/v3/background/:processId/output",
     summary: "What a background process printed after `afterSeq`, as far as it is kept.",
     params: z.lazy(() =>
       z.object({
@@ -262,8 +232,6 @@ export const operations = {
     ),
   },
   "background.kill": {
-    method: "POST",
-    path: "/v3/background/:processId/kill",
     summary: "Ends a background process and all it started.",
     params: z.lazy(() =>
       z.object({
@@ -275,9 +243,9 @@ export const operations = {
     result: z.lazy(() => z.object({ killed: z.boolean(), process: backgroundProcessSchema })),
   },
   ...lmxOperations,
-} as const satisfies Record<string, OperationRow>;
+} as const satisfies Record<OperationName, OperationRow>;
 
-export type OperationName = keyof typeof operations;
+export type { OperationName } from "./operation-routes.ts";
 export type OperationParams<N extends OperationName> = z.input<(typeof operations)[N]["params"]>;
 /** Params as the table's schema gives them, defaults filled in: what whoever does the operation gets. */
 export type CheckedParams<N extends OperationName> = z.output<(typeof operations)[N]["params"]>;

@@ -1,8 +1,8 @@
 // The words of permissions: what a call would touch (Effect), what the user said in advance (Rule, Mode)
 // and what came of it (Verdict). The judging itself is one pure function in engine/permission-policy.ts.
 import * as z from "zod";
+import { permissionModes } from "./permission-modes.ts";
 
-export const permissionModes = ["safe", "auto", "plan", "review", "dangerous"] as const;
 export const permissionModeSchema = z.enum(permissionModes);
 export const decisionSchema = z.enum(["allow", "ask", "deny"]);
 /** What a person may answer to a question. */

@@ -1,6 +1,7 @@
 // What is true just now (date, branch, directory) stands at the end of the user's message, where nothing follows
 // it yet, so that everything before it stays the same bytes; it is sent to the model and hidden from people.
-import { messageText, type Message } from "./message.ts";
+import type { Message } from "./message.ts";
+import { messageText } from "./message-text.ts";
 
 const opening = "\n\n<context>\n";
 const closing = "\n</context>";

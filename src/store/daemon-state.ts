@@ -4,10 +4,10 @@ import { readFileSync } from "node:fs";
 import { readFileLockHolder } from "../base/file-lock.ts";
 import { type DaemonPaths, isDaemonAlive } from "./daemon-place.ts";
 import {
+  asDaemonOwner,
+  asDaemonState,
   type DaemonOwner,
-  daemonOwnerSchema,
   type DaemonState,
-  daemonStateSchema,
 } from "./daemon-shapes.ts";
 
 export type { DaemonState } from "./daemon-shapes.ts";
@@ -15,7 +15,7 @@ export type { DaemonState } from "./daemon-shapes.ts";
 /** Undefined when there is none, or none that can be read: then no daemon of ours is there. */
 export function readDaemonState(paths: DaemonPaths): DaemonState | undefined {
   try {
-    return daemonStateSchema.safeParse(JSON.parse(readFileSync(paths.state, "utf8"))).data;
+    return asDaemonState(JSON.parse(readFileSync(paths.state, "utf8")));
   } catch {
     return undefined;
   }
@@ -24,5 +24,5 @@ export function readDaemonState(paths: DaemonPaths): DaemonState | undefined {
 /** Who holds the daemon's place, as the holder wrote it; undefined while nobody does. */
 export function daemonOwner(paths: DaemonPaths): DaemonOwner | undefined {
   if (!isDaemonAlive(paths)) return undefined;
-  return daemonOwnerSchema.safeParse(readFileLockHolder(paths.lock)).data;
+  return asDaemonOwner(readFileLockHolder(paths.lock));
 }

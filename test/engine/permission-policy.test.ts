@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createPathMatcher } from "../../src/engine/path-globs.ts";
 import { alwaysRuleFor, createReadScope, judge } from "../../src/engine/permission-policy.ts";
 import type { JudgedCall } from "../../src/engine/permission-policy.ts";
-import { permissionModes } from "../../src/protocol/permission.ts";
+import { permissionModes } from "../../src/protocol/permission-modes.ts";
 import type { Effect, PermissionMode, PermissionRule } from "../../src/protocol/permission.ts";
 
 const workspace = "/home/u/project";

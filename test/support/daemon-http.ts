@@ -3,7 +3,8 @@
 import type { OptaEvent } from "../../src/protocol/event.ts";
 import { daemonRoutes } from "../../src/protocol/daemon-routes.ts";
 import { lmxWireSchemas } from "../../src/protocol/lmx-wire-schemas.ts";
-import { type OperationName, operations } from "../../src/protocol/operations.ts";
+import { type OperationName, operationRoutes } from "../../src/protocol/operation-routes.ts";
+import { operations } from "../../src/protocol/operations.ts";
 import { toQuery } from "../../src/protocol/query.ts";
 import type { RunningDaemon } from "./daemon.ts";
 
@@ -88,7 +89,7 @@ interface RouteRow {
 export function rowOf(name: RouteName): RouteRow {
   return name in daemonRoutes
     ? daemonRoutes[name as keyof typeof daemonRoutes]
-    : operations[name as OperationName];
+    : operationRoutes[name as OperationName];
 }
 
 /** With the parameters that belong there, and for a GET or DELETE the others as its query. */
@@ -130,7 +131,7 @@ function judgeResult(name: RouteName, body: unknown): string | undefined {
 
 /** Status and body are the model server's own. */
 export function isForwarded(name: RouteName): boolean {
-  return name in operations && "forwarded" in operations[name as OperationName];
+  return name in operationRoutes && "forwarded" in operationRoutes[name as OperationName];
 }
 
 function problemOf(

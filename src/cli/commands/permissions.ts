@@ -3,7 +3,7 @@
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import { OptaError } from "../../protocol/error.ts";
 import type { OperationResult } from "../../protocol/operations.ts";
-import { permissionModes } from "../../protocol/permission.ts";
+import { permissionModes } from "../../protocol/permission-modes.ts";
 import { type CommandGroup, defineCommand } from "../command.ts";
 import type { Io } from "../output/io.ts";
 import { toJsonText } from "../output/json.ts";

@@ -8,7 +8,8 @@ import type {
   ToolUseBlockParam,
 } from "@anthropic-ai/sdk/resources/messages/messages";
 import * as z from "zod";
-import { messageText, type Message, type ToolCall } from "../../protocol/message.ts";
+import type { Message, ToolCall } from "../../protocol/message.ts";
+import { messageText } from "../../protocol/message-text.ts";
 
 const keptBlockSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("thinking"), thinking: z.string(), signature: z.string() }),

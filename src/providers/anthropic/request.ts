@@ -7,7 +7,7 @@ import type {
   TextBlockParam,
   Tool,
 } from "@anthropic-ai/sdk/resources/messages/messages";
-import { messageText } from "../../protocol/message.ts";
+import { messageText } from "../../protocol/message-text.ts";
 import type { ChatRequest, ToolSchema } from "../provider.ts";
 import { toMessageParams } from "./messages.ts";
 
