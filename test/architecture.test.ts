@@ -5,6 +5,7 @@ import {
   checkArchitecture,
   importsOf,
   importTable,
+  loadedWith,
   readSources,
   type Violation,
 } from "./support/architecture.ts";
@@ -56,6 +57,19 @@ describe("the tree", () => {
         .map((allowed) => `${row} -> ${allowed}`),
     );
     expect(upward).toEqual([]);
+  });
+
+  test("loads no schema on the way of `opta do` to a daemon: they would cost more than all the rest", () => {
+    const loaded = new Set<string>();
+    const load = (file: string) => {
+      if (loaded.has(file)) return;
+      loaded.add(file);
+      loadedWith(file, sources.get(file) ?? "").forEach(load);
+    };
+    ["cli/run.ts", "cli/commands/do.ts", "client/connect.ts", "client/attach.ts"].forEach(load);
+    load("config/settings-digest.ts");
+    expect(loaded).toContain("protocol/operation-routes.ts");
+    expect(loaded).not.toContain("zod");
   });
 
   test("has a protocol that runs in a browser", async () => {

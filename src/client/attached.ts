@@ -4,6 +4,7 @@ import { createAsyncQueue } from "../base/async-queue.ts";
 import { sleep, systemClock } from "../base/clock.ts";
 import { OptaError, toOptaError, toPeerError } from "../protocol/error.ts";
 import type { OptaEvent } from "../protocol/event.ts";
+import { fromLmxErrorCode } from "../protocol/lmx-wire-errors.ts";
 import {
   type OperationName,
   type OperationRoute,
@@ -53,7 +54,7 @@ export function createAttachedClient(transport: DaemonTransport): Client {
     const body = await readBody(response);
     const { forwarded }: OperationRoute = operationRoutes[operation];
     if (forwarded) return { status: response.status, body } as OperationResult<N>;
-    if (!response.ok) throw await toError(operation, body, response.status);
+    if (!response.ok) throw toError(operation, body, response.status);
     if (!operation.startsWith("lmx.")) return body as OperationResult<N>;
     const { fromLmxWire } = await import("../protocol/lmx-wire.ts");
     return fromLmxWire(operation, body);
@@ -129,11 +130,7 @@ async function readBody(response: Response): Promise<unknown> {
   }
 }
 
-async function toError(
-  operation: OperationName,
-  body: unknown,
-  status: number,
-): Promise<OptaError> {
+function toError(operation: OperationName, body: unknown, status: number): OptaError {
   const { error, code, hint } = (body ?? {}) as {
     readonly error?: string;
     readonly code?: string;
@@ -143,8 +140,6 @@ async function toError(
   if (status === 401) {
     return new OptaError("unauthorized", "the daemon refused our token", "opta daemon restart");
   }
-  if (!operation.startsWith("lmx.")) return toPeerError({ code, message, hint });
-  const { fromLmxErrorCode } = await import("../protocol/lmx-wire.ts");
   return toPeerError({ code: fromLmxErrorCode(code ?? ""), message, hint });
 }
 

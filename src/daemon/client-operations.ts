@@ -3,7 +3,7 @@
 // Knows no HTTP server: it gives a status and a body.
 import type * as z from "zod";
 import { type ErrorCode, errorCodes, type OptaError, toOptaError } from "../protocol/error.ts";
-import { lmxErrorMessage } from "../protocol/lmx-wire.ts";
+import { lmxErrorMessage } from "../protocol/lmx-wire-errors.ts";
 import { accountOperations } from "./client-operations/accounts.ts";
 import type {
   ClientOperation,

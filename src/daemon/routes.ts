@@ -9,7 +9,8 @@ import {
   operationRoutes,
 } from "../protocol/operation-routes.ts";
 import { operations } from "../protocol/operations.ts";
-import { lmxErrorCode, lmxErrorMessage, lmxRequest, toLmxWire } from "../protocol/lmx-wire.ts";
+import { lmxRequest, toLmxWire } from "../protocol/lmx-wire.ts";
+import { lmxErrorCode, lmxErrorMessage } from "../protocol/lmx-wire-errors.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { ownRoutes } from "./own-routes.ts";
 import { errorAnswer, jsonAnswer, readJsonObject, textAnswer } from "./http.ts";

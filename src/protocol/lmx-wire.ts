@@ -1,7 +1,7 @@
 // What /v3/lmx says to two kinds of clients at once: our results, and beside them the names that existing clients
 // read (contracts/daemon-v3.md section 2, "lmx shapes"). `fromLmxWire` takes the additions away again, so that an
 // attached client has what an embedded one has. Pure; forwarded operations are LMX's own words and stay as they are.
-import { OptaError, type ErrorCode } from "./error.ts";
+import { OptaError } from "./error.ts";
 import type { DownloadProgress, LoadResult, ModelInfo } from "./model.ts";
 import { operations, type OperationName, type OperationResult } from "./operations.ts";
 
@@ -63,30 +63,6 @@ export function lmxRequest(operation: OperationName, body: unknown): unknown {
   const entries = Object.entries(body);
   const renamed = entries.map(([name, value]) => [requestNames.get(name) ?? name, value]);
   return { ...Object.fromEntries(renamed), ...body };
-}
-
-/** Codes that existing clients know by another name. */
-const wireCodes: ReadonlyMap<string, string> = new Map<ErrorCode, string>([
-  ["lmx-connection-refused", "connection_error"],
-  ["auth-failed", "upstream_auth"],
-]);
-
-/** The `code` of an error answer under /v3/lmx. */
-export function lmxErrorCode(code: ErrorCode): string {
-  return wireCodes.get(code) ?? code;
-}
-
-/**
- * What an error answer says. An existing client takes "401", "403" or "unauthorized" anywhere in it for a refusal of
- * its own token (contracts/daemon-v3.md section 2): what the model server said of our key must not get there.
- */
-export function lmxErrorMessage({ code, message }: OptaError): string {
-  return code === "auth-failed" ? "the model server refused opta's key" : message;
-}
-
-/** The same read back: a code of ours, or what else the answer said. */
-export function fromLmxErrorCode(wireCode: string): string {
-  return [...wireCodes].find(([, known]) => known === wireCode)?.[0] ?? wireCode;
 }
 
 function toStatusWire(result: OperationResult<"lmx.status">) {

@@ -1,11 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  fromLmxErrorCode,
-  fromLmxWire,
-  lmxErrorCode,
-  lmxRequest,
-  toLmxWire,
-} from "../../src/protocol/lmx-wire.ts";
+import { fromLmxWire, lmxRequest, toLmxWire } from "../../src/protocol/lmx-wire.ts";
+import { fromLmxErrorCode, lmxErrorCode } from "../../src/protocol/lmx-wire-errors.ts";
 import { OptaError } from "../../src/protocol/error.ts";
 import type { OperationName, OperationResult } from "../../src/protocol/operations.ts";
 

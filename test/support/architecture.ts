@@ -66,7 +66,8 @@ const lateModules = ["node:http", "node:https", "node:crypto", "node:tls"];
 const lateBorders: readonly (readonly [from: string, to: readonly string[]])[] = [
   ["main.ts", ["cli/run.ts"]],
   ["cli/", ["cli/", "client/", "lmx-server/", "tui/", "daemon/", "secrets/", "config/"]],
-  ["client/", ["app.ts", "client/attach.ts"]],
+  // Only the one of the two clients that a command needs; schemas only for what the model server said.
+  ["client/", ["app.ts", "client/attach.ts", "client/embedded.ts", "protocol/lmx-wire.ts"]],
   // Wording of what is wrong with a configuration: most runs have nothing to say.
   ["config/", ["config/problems.ts"]],
   ["app.ts", ["providers/anthropic/", "mcp/", "lsp/", "browser/", "secrets/"]],
@@ -140,6 +141,14 @@ export function importsOf(file: string, text: string): readonly Import[] {
     isFile: path.startsWith("."),
     late,
   }));
+}
+
+/** What is loaded with a file when it runs: without types and late imports. */
+export function loadedWith(file: string, text: string): readonly string[] {
+  const found = transpiler(file).scanImports(text);
+  return found
+    .filter(({ kind }) => kind !== "dynamic-import")
+    .map(({ path }) => (path.startsWith(".") ? posix.join(posix.dirname(file), path) : path));
 }
 
 function checkFile(file: string, text: string): readonly Violation[] {
