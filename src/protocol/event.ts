@@ -113,7 +113,7 @@ export const eventPayloadSchemas = {
     writerId: z.string().optional(),
   }),
   "background.output": z.object({
-    ...backgroundChunkSchema.shape,
+    ...backgroundChunkSchema.unwrap().shape,
     processId: z.string(),
     sessionId: z.string(),
     pid: z.number(),

@@ -16,17 +16,17 @@ export const lmxOperations = {
   "lmx.status": {
     summary: "The model server that would answer now.",
     params: z.lazy(() => z.object({})),
-    result: z.lazy(() => serverStatusSchema),
+    result: serverStatusSchema,
   },
   "lmx.models": {
     summary: "The model server's models, loaded ones first.",
     params: z.lazy(() => z.object({})),
-    result: z.lazy(() => modelListSchema),
+    result: modelListSchema,
   },
   "lmx.load": {
     summary: "Loads a model; may take minutes.",
     params: z.lazy(() => z.object({ modelId: z.string().min(1) })),
-    result: z.lazy(() => loadResultSchema),
+    result: loadResultSchema,
   },
   "lmx.download": {
     summary: "Confirms the download that `lmx.load` found to be necessary; the token works once.",
@@ -37,12 +37,12 @@ export const lmxOperations = {
         confirmationToken: z.string().min(1),
       }),
     ),
-    result: z.lazy(() => loadResultSchema),
+    result: loadResultSchema,
   },
   "lmx.downloadProgress": {
     summary: "How far a download is.",
     params: z.lazy(() => z.object({ downloadId: z.string().min(1) })),
-    result: z.lazy(() => downloadProgressSchema),
+    result: downloadProgressSchema,
   },
   "lmx.unload": {
     summary: "Takes a model out of memory.",

@@ -9,7 +9,7 @@ import {
 } from "./model.ts";
 import type { OperationName } from "./operations.ts";
 
-const [loaded, downloadRequired, downloading] = loadResultSchema.options;
+const [loaded, downloadRequired, downloading] = loadResultSchema.unwrap().options;
 
 const loadWireSchema = z.lazy(() =>
   z.discriminatedUnion("status", [
@@ -31,7 +31,7 @@ const loadWireSchema = z.lazy(() =>
 /** Absent: the operation's own result, or the model server's words as they are. */
 export const lmxWireSchemas: { readonly [N in OperationName]?: z.ZodType } = {
   "lmx.status": z.lazy(() =>
-    serverStatusSchema.extend({
+    serverStatusSchema.unwrap().extend({
       status: z.literal("ok"),
       models: z.array(
         z.object({
@@ -70,7 +70,7 @@ export const lmxWireSchemas: { readonly [N in OperationName]?: z.ZodType } = {
   "lmx.load": loadWireSchema,
   "lmx.download": loadWireSchema,
   "lmx.downloadProgress": z.lazy(() =>
-    downloadProgressSchema.extend({
+    downloadProgressSchema.unwrap().extend({
       download_id: z.string(),
       repo_id: z.string(),
       progress_percent: z.number(),

@@ -28,65 +28,73 @@ export const modelInfoSchema = z.object({
   contextLength: z.number().nullable(),
 });
 
-export const modelListSchema = z.object({
-  /** "host:port" of the server that answered. */
-  server: z.string(),
-  /** Loaded ones first, each group by id. */
-  models: z.array(modelInfoSchema),
-});
+export const modelListSchema = z.lazy(() =>
+  z.object({
+    /** "host:port" of the server that answered. */
+    server: z.string(),
+    /** Loaded ones first, each group by id. */
+    models: z.array(modelInfoSchema),
+  }),
+);
 
-export const serverStatusSchema = z.object({
-  /** "host:port" of the server that answered. */
-  server: z.string(),
-  kind: z.enum(serverKinds),
-  version: z.string().nullable(),
-  /** True when a chat request would find a model. */
-  ready: z.boolean(),
-  /** How a chat request would travel. */
-  transport: z.enum(["websocket", "sse"]),
-  loadedModels: z.array(z.string()),
-  /** The same models with their windows, in tokens; null when neither server nor settings say. */
-  windows: z.array(
+export const serverStatusSchema = z.lazy(() =>
+  z.object({
+    /** "host:port" of the server that answered. */
+    server: z.string(),
+    kind: z.enum(serverKinds),
+    version: z.string().nullable(),
+    /** True when a chat request would find a model. */
+    ready: z.boolean(),
+    /** How a chat request would travel. */
+    transport: z.enum(["websocket", "sse"]),
+    loadedModels: z.array(z.string()),
+    /** The same models with their windows, in tokens; null when neither server nor settings say. */
+    windows: z.array(
+      z.object({
+        modelId: z.string(),
+        contextLength: z.number().nullable(),
+        windowSource: z.enum(windowSources),
+      }),
+    ),
+    memory: z.object({ totalBytes: z.number(), usedBytes: z.number() }).nullable(),
+    /** Milliseconds from the first byte sent to the probe's answer. */
+    latencyMs: z.number(),
+    /** Every candidate that was probed, with its outcome in words. */
+    candidates: z.array(z.object({ server: z.string(), outcome: z.string() })),
+  }),
+);
+
+export const loadResultSchema = z.lazy(() =>
+  z.discriminatedUnion("status", [
     z.object({
+      status: z.literal("loaded"),
       modelId: z.string(),
-      contextLength: z.number().nullable(),
-      windowSource: z.enum(windowSources),
+      memoryBytes: z.number().nullable(),
+      loadTimeMs: z.number().nullable(),
     }),
-  ),
-  memory: z.object({ totalBytes: z.number(), usedBytes: z.number() }).nullable(),
-  /** Milliseconds from the first byte sent to the probe's answer. */
-  latencyMs: z.number(),
-  /** Every candidate that was probed, with its outcome in words. */
-  candidates: z.array(z.object({ server: z.string(), outcome: z.string() })),
-});
-
-export const loadResultSchema = z.discriminatedUnion("status", [
-  z.object({
-    status: z.literal("loaded"),
-    modelId: z.string(),
-    memoryBytes: z.number().nullable(),
-    loadTimeMs: z.number().nullable(),
-  }),
-  z.object({
-    status: z.literal("download-required"),
-    modelId: z.string(),
-    sizeBytes: z.number().nullable(),
-    confirmationToken: z.string(),
-  }),
-  z.object({ status: z.literal("downloading"), modelId: z.string(), downloadId: z.string() }),
-]);
+    z.object({
+      status: z.literal("download-required"),
+      modelId: z.string(),
+      sizeBytes: z.number().nullable(),
+      confirmationToken: z.string(),
+    }),
+    z.object({ status: z.literal("downloading"), modelId: z.string(), downloadId: z.string() }),
+  ]),
+);
 
 /** A download that runs on the server, whoever watches. */
-export const downloadProgressSchema = z.object({
-  downloadId: z.string(),
-  modelId: z.string(),
-  status: z.enum(["downloading", "completed", "failed", "cancelled"]),
-  downloadedBytes: z.number(),
-  /** Null when the server does not say. */
-  totalBytes: z.number().nullable(),
-  /** Why it failed, in the server's words. */
-  error: z.string().nullable(),
-});
+export const downloadProgressSchema = z.lazy(() =>
+  z.object({
+    downloadId: z.string(),
+    modelId: z.string(),
+    status: z.enum(["downloading", "completed", "failed", "cancelled"]),
+    downloadedBytes: z.number(),
+    /** Null when the server does not say. */
+    totalBytes: z.number().nullable(),
+    /** Why it failed, in the server's words. */
+    error: z.string().nullable(),
+  }),
+);
 
 export type ServerKind = (typeof serverKinds)[number];
 export type WindowSource = (typeof windowSources)[number];

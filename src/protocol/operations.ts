@@ -42,7 +42,7 @@ export const operations = {
           .optional(),
       }),
     ),
-    result: z.lazy(() => sessionSnapshotSchema),
+    result: sessionSnapshotSchema,
   },
   "session.resume": {
     summary: "Makes a saved session ready for turns.",
@@ -54,12 +54,12 @@ export const operations = {
         metadata: z.object({ path: z.string().optional() }).optional(),
       }),
     ),
-    result: z.lazy(() => sessionSnapshotSchema),
+    result: sessionSnapshotSchema,
   },
   "session.get": {
     summary: "A session with its messages and what runs in it.",
     params: z.lazy(() => z.object({ sessionId: sessionIdSchema })),
-    result: z.lazy(() => sessionDetailSchema),
+    result: sessionDetailSchema,
   },
   "session.list": {
     summary: "Saved sessions, newest first; `corrupt` names files that cannot be read.",
@@ -96,7 +96,7 @@ export const operations = {
         model: z.string().optional(),
       }),
     ),
-    result: z.lazy(() => contextReportSchema),
+    result: contextReportSchema,
   },
   "turn.submit": {
     summary: "Accepts a turn durably and answers at once; its life is told by events.",

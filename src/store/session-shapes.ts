@@ -89,7 +89,7 @@ function titleOf(messages: unknown): string {
   const first = Array.isArray(messages)
     ? messages.find((message: unknown) => isRecord(message) && message["role"] === "user")
     : undefined;
-  const content = sessionFileSchema.shape.messages.safeParse([first]);
+  const content = sessionFileSchema.unwrap().shape.messages.safeParse([first]);
   const message = content.success ? content.data[0] : undefined;
   return titleFromPrompt(message === undefined ? "" : spokenText(message));
 }
