@@ -3,12 +3,15 @@
 import { join } from "node:path";
 import type { Random } from "../../test/support/command-lines.ts";
 
-type CallKind = "run" | "hold" | "deaf" | "write" | "edit";
+type CallKind = "run" | "hold" | "deaf" | "leave" | "write" | "edit";
 
 export interface PlannedCall {
   /** Digits, unique in a run: the model's call id, the text a command appends to ranFile, its mark in `ps`. */
   readonly id: string;
-  /** `hold`: a command that sleeps until somebody ends it; `deaf`: and that does not heed SIGTERM. */
+  /**
+   * `hold`: a command that sleeps until somebody ends it; `deaf`: and that does not heed SIGTERM; `leave`: one that
+   * ends, with a child outside its group that still holds its output.
+   */
   readonly kind: CallKind;
   /** What the client says when it is asked; "never": nothing. */
   readonly answer: "allow" | "deny" | "never";
@@ -45,7 +48,7 @@ export function planTurn(random: Random, nextId: () => string): PlannedTurn {
 function planCall(random: Random, nextId: () => string): PlannedCall {
   return {
     id: nextId(),
-    kind: pick(random, ["run", "run", "write", "write", "edit", "edit", "hold", "deaf"]),
+    kind: pick(random, ["run", "run", "write", "write", "edit", "edit", "hold", "deaf", "leave"]),
     answer: pick(random, ["allow", "allow", "allow", "allow", "deny", "never"]),
   };
 }
@@ -78,6 +81,10 @@ export function toToolCall({ id, kind }: PlannedCall): { name: string; arguments
     }
     case "deaf": {
       const command = `trap '' TERM; echo ${id} >> ${ranFile}; sleep ${id}`;
+      return { name: "run_command", arguments: { command } };
+    }
+    case "leave": {
+      const command = `setsid sleep ${id} & echo ${id} >> ${ranFile}`;
       return { name: "run_command", arguments: { command } };
     }
     case "write":

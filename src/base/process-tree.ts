@@ -9,6 +9,8 @@ export interface ProcessTree {
   readonly rootPid: number;
   /** `NAME=value` as set in the root's environment; unique to this tree. */
   readonly marker: string;
+  /** Do not count: they only watch over the tree, and are ended by whoever started it. May grow meanwhile. */
+  readonly spared?: ReadonlySet<number>;
   /** The longest wait between two looks; default a second. */
   readonly maxLookMs?: number | undefined;
 }
@@ -132,7 +134,7 @@ export function selectTree(
 
 async function findTree(tree: ProcessTree, known: KnownProcesses): Promise<number[]> {
   const rows = process.platform === "linux" ? readProc(tree.marker) : await askPs(tree.marker);
-  return selectTree(rows, tree, known);
+  return selectTree(rows, tree, known).filter((pid) => tree.spared?.has(pid) !== true);
 }
 
 function signalTree(tree: ProcessTree, pids: readonly number[], signal: "SIGTERM" | "SIGKILL") {

@@ -2,7 +2,7 @@
 // stands between us and the command, for two things Bun.spawn cannot do: real pipes, one for both outputs where
 // they belong together (Bun gives a socket each, which breaks `> /dev/stderr` on Linux and the order of lines), and
 // a watchdog that ends the command when we are killed (promises C2). Knows nothing of limits, results or permissions.
-import { closeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
 import { createId } from "../base/ids.ts";
 import { type TreeEnding, watchProcessTree } from "../base/process-tree.ts";
 
@@ -10,39 +10,48 @@ import { type TreeEnding, watchProcessTree } from "../base/process-tree.ts";
 const bash = ["/bin/bash", "--noprofile", "--norc", "-c"] as const;
 
 /**
- * $1 is the command, $2 the marker, $3 "joined" or "apart". Descriptor 3 ends when we do: then the watchdog kills
- * what carries the marker (Linux) and the group. Each `cat` copies a pipe into a socket of ours until its last
- * writer is gone, last words after SIGTERM included. The exit code is the command's. A command may take its time to
- * heed SIGTERM or SIGINT: a shell in between keeps the watchdog until then.
+ * $1 is the command, $2 the marker, $3 "joined" or "apart". Over descriptor 3 we are told of the keeper and of the
+ * command's exit code, and say `done`; it ends when we do: then `watch` kills what carries the marker (Linux) and the
+ * group. Until the command's end a subshell waits for that, from then on the keeper itself, so that what a command
+ * left behind is never unwatched. The keeper survives a SIGTERM and the first shell does not, which tells of it. Each
+ * `cat` copies a pipe into a socket of ours until its last writer is gone, last words after SIGTERM included.
  */
 const supervisor = `
-(
+watch() {
   trap '' TERM INT
-  read -r -u 3 _
+  read -r -u 3 word
+  [ "$word" = done ] && exit
   for round in 1 2 3; do
-    for file in $(PATH=/usr/bin:/bin grep -lsF "$2" /proc/[0-9]*/environ); do
+    for file in $(PATH=/usr/bin:/bin grep -lsF "$1" /proc/[0-9]*/environ); do
       pid=\${file//[!0-9]/}
       [ "$pid" = "$BASHPID" ] || kill -KILL "$pid"
     done
   done
   kill -KILL 0
-) </dev/null >/dev/null 2>&1 &
-watchdog=$!
-run() {
+}
+keep() {
+  trap : TERM INT
+  watch "$2" </dev/null >/dev/null 2>&1 &
+  watchdog=$!
+  exec 4> >(trap '' TERM INT; exec /bin/cat 3<&- 2>/dev/null)
+  if [ "$3" = joined ]; then
+    exec 5>&4
+  else
+    exec 5> >(trap '' TERM INT; exec /bin/cat 3<&- 4>&- >&2) 2>/dev/null
+  fi
   ${bash.join(" ")} "$1" >&4 2>&5 3<&- 4>&- 5>&-
   code=$?
+  exec >/dev/null 2>&1 4>&- 5>&-
   kill -KILL $watchdog
   wait $watchdog
-  exit $code
+  echo exit $code >&3
+  watch "$2"
 }
-exec 4> >(trap '' TERM INT; exec /bin/cat 3<&- 2>/dev/null)
-if [ "$3" = joined ]; then
-  exec 5>&4
-else
-  exec 5> >(trap '' TERM INT; exec /bin/cat 3<&- 4>&- >&2) 2>/dev/null
-fi
-(trap : TERM INT; run "$1")
-exit $?
+keep "$@" &
+trap '' INT
+echo keeper $! >&3
+exec </dev/null >/dev/null 2>&1
+wait $!
 `;
 
 export interface CommandExit {
@@ -62,7 +71,7 @@ export interface CommandProcess {
    * Nothing of the tree outlives it.
    */
   end(options?: { readonly graceMs: number }): Promise<TreeEnding>;
-  /** Stops listening. To be called once, in every case, after `end`. */
+  /** Stops listening and watching. To be called once, in every case, after `end`. */
   close(): Promise<void>;
 }
 
@@ -99,33 +108,64 @@ export function startCommand(options: CommandProcessOptions): CommandProcess {
     stdio: ["ignore", "pipe", onErrorOutput === undefined ? "ignore" : "pipe", "pipe"],
     detached: true,
   });
+  const lifeline = Number(child.stdio[3]);
+  const watchers = new Set<number>();
   const tree = watchProcessTree({
     rootPid: child.pid,
+    spared: watchers,
     marker,
     // A process that runs for hours is looked at rarely; a command of a turn, whose end is near, often.
     maxLookMs: onErrorOutput === undefined ? undefined : 30_000,
   });
-  const lifeline = child.stdio[3];
   const listeners = [listen(child.stdout, onOutput)];
   if (onErrorOutput !== undefined && child.stderr instanceof ReadableStream) {
     listeners.push(listen(child.stderr, onErrorOutput));
   }
   const outputEnded = Promise.all(listeners.map(({ ended }) => ended)).then(() => undefined);
-  const exited = child.exited.then((code) => ({
+  const told = Promise.withResolvers<CommandExit>();
+  let report = "";
+  const reports = listen(Bun.file(lifeline).stream(), (bytes) => {
+    report += new TextDecoder().decode(bytes);
+    const end = readReport(report);
+    if (end === undefined) return;
+    // They do nothing any more but to watch.
+    watchers.add(child.pid).add(end.keeperPid);
+    told.resolve({ exitCode: end.exitCode, signal: undefined });
+  });
+  const died = child.exited.then((code) => ({
     exitCode: child.signalCode === null ? code : undefined,
     signal: child.signalCode === null ? undefined : String(child.signalCode),
   }));
   return {
     pid: child.pid,
-    exited,
+    exited: Promise.race([told.promise, died]),
     outputEnded,
     end: ({ graceMs } = { graceMs: usualGraceMs }) => tree.end({ graceMs }),
     async close() {
-      if (typeof lifeline === "number") closeSync(lifeline);
+      await reports.cancel();
+      dismiss(lifeline);
       await Promise.all(listeners.map(({ cancel }) => cancel()));
       await outputEnded;
     },
   };
+}
+
+/** What the supervisor told of the command's end, in either order: two processes tell. */
+function readReport(text: string) {
+  const keeper = /^keeper (\d+)\n/m.exec(text)?.[1];
+  const code = /^exit (\d+)\n/m.exec(text)?.[1];
+  if (keeper === undefined || code === undefined) return undefined;
+  return { keeperPid: Number(keeper), exitCode: Number(code) };
+}
+
+/** Lets the keeper go, who would take the mere end of the lifeline for ours. */
+function dismiss(lifeline: number): void {
+  try {
+    writeSync(lifeline, "done\n");
+  } catch {
+    // Gone with the rest of the tree.
+  }
+  closeSync(lifeline);
 }
 
 /** Passes on what arrives; `ended` resolves at the end of the stream or after `cancel`. */

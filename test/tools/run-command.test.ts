@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRunCommandTool } from "../../src/tools/run-command.ts";
@@ -187,22 +195,53 @@ describe("run_command", () => {
     expect(await runningWith(`sleep ${seconds}`)).toEqual([]);
   });
 
-  test("when opta itself is killed the command ends too", async () => {
-    const seconds = uniqueSleep();
-    const driver = Bun.spawn(
-      [
-        process.execPath,
-        join(import.meta.dir, "../support/run-command-driver.ts"),
-        `setsid sleep ${seconds} & sleep ${seconds}`,
-      ],
+  /** A process of opta's that runs the command, until it is killed. */
+  const startDriver = (command: string) =>
+    Bun.spawn(
+      [process.execPath, join(import.meta.dir, "../support/run-command-driver.ts"), command],
       { cwd: workspace, stdout: "ignore", stderr: "ignore" },
     );
+
+  async function expectGone(words: string): Promise<void> {
+    const deadline = performance.now() + 2_000;
+    while ((await runningWith(words)).length > 0 && performance.now() < deadline)
+      await Bun.sleep(50);
+    expect(await runningWith(words)).toEqual([]);
+  }
+
+  test("when opta itself is killed the command ends too", async () => {
+    const seconds = uniqueSleep();
+    const driver = startDriver(`setsid sleep ${seconds} & sleep ${seconds}`);
     while ((await runningWith(`sleep ${seconds}`)).length < 2) await Bun.sleep(50);
     driver.kill("SIGKILL");
-    const deadline = performance.now() + 2_000;
-    while ((await runningWith(`sleep ${seconds}`)).length > 0 && performance.now() < deadline)
+    await expectGone(`sleep ${seconds}`);
+  });
+
+  test("and so does what a command left behind that had just ended", async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const seconds = uniqueSleep();
+      const over = join(workspace, `over-${round}`);
+      // Its output stays open, which is waited for a while.
+      const driver = startDriver(`setsid sleep ${seconds} & echo > ${over}`);
+      while (!existsSync(over)) await Bun.sleep(5);
       await Bun.sleep(50);
-    expect(await runningWith(`sleep ${seconds}`)).toEqual([]);
+      expect(await runningWith(`sleep ${seconds}`)).not.toEqual([]);
+      driver.kill("SIGKILL");
+      await expectGone(`sleep ${seconds}`);
+    }
+  });
+
+  test("or while it is told to end, deaf to that", async () => {
+    const seconds = uniqueSleep();
+    const over = join(workspace, "over-deaf");
+    const driver = startDriver(
+      `(trap '' TERM; setsid sleep ${seconds} >/dev/null 2>&1) & sleep 0.1; echo > ${over}`,
+    );
+    while (!existsSync(over)) await Bun.sleep(5);
+    await Bun.sleep(300);
+    expect(await runningWith(`sleep ${seconds}`)).not.toEqual([]);
+    driver.kill("SIGKILL");
+    await expectGone(`sleep ${seconds}`);
   });
 
   test("a command that prints 300 MB costs little memory, and the file with it is bounded", async () => {
