@@ -139,6 +139,7 @@ export function createEventLog(options: {
         isClosing: closingKinds.has(kind),
         submission,
         endsTurn: ends ? event.payload.turnId : undefined,
+        process: event.event === "background.status" ? processOf(event.payload) : undefined,
       });
       positions.set(sessionId, seq);
       for (const queue of queues.get(sessionId) ?? []) queue.push(event);
@@ -166,6 +167,10 @@ export function createEventLog(options: {
     },
     forget: (sessionId) => void positions.delete(sessionId),
   };
+}
+
+function processOf({ process: { processId, state } }: EventPayload<"background.status">) {
+  return { processId, isRunning: state === "running" };
 }
 
 /** Up to the first gap: what another process wrote meanwhile is not here. */

@@ -9,6 +9,7 @@ import type { SessionStore } from "../store/session-store.ts";
 import type { EventLog } from "./event-log.ts";
 import { completeHistory } from "./message-history.ts";
 import { createSession, type Session } from "./session.ts";
+import { settleProcesses } from "./settle-processes.ts";
 import { endTurns, settleTurns } from "./settle-turns.ts";
 import { resolveWorkspace } from "./workspace-directory.ts";
 
@@ -163,6 +164,9 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
       };
       const session = open(file, lock);
       if (log.open(file.id, file.seq).begins) tellSnapshot(session);
+      if (settleProcesses(sessionId, { events, emit: session.emit, now }) > 0) {
+        await session.savePosition();
+      }
       await settleTurns(session, { events, platform: options.platform, now });
       return remember(session);
     } catch (error) {
@@ -213,11 +217,10 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
   function endWithoutFile(sessionId: string, why: OptaError): void {
     try {
       log.open(sessionId, log.lastSeq(sessionId));
+      const emit: Session["emit"] = (kind, payload) => log.append(sessionId, kind, payload);
+      settleProcesses(sessionId, { events, emit, now });
       const turns = events.unsettledTurns(sessionId);
-      endTurns(turns, events.readControl.bind(events, sessionId), {
-        sessionId,
-        emit: (kind, payload) => log.append(sessionId, kind, payload),
-      });
+      endTurns(turns, events.readControl.bind(events, sessionId), { sessionId, emit });
       // A file that is gone or broken takes no message any more; one that is locked does later.
       if (why.code === "session-locked") return;
       for (const { turnId } of turns) events.noteMessageSaved(turnId);

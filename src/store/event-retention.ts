@@ -59,6 +59,9 @@ export function createEventRetention(
   const forgetTurns = database.query<unknown, [number]>(
     "DELETE FROM turns WHERE session = ? AND ended = 1 AND content IS NULL",
   );
+  const forgetProcesses = database.query<unknown, [number]>(
+    "DELETE FROM processes WHERE session = ?",
+  );
   /**
    * A clock that jumps ahead must not age what was just used: age is counted from the newest use before this start,
    * and from there by a clock that cannot jump.
@@ -69,6 +72,7 @@ export function createEventRetention(
   async function drop({ number }: Row, isStopped: () => boolean): Promise<void> {
     const head = keepHead.get(number)?.head ?? 0;
     forgetTurns.run(number);
+    forgetProcesses.run(number);
     while (!isStopped() && deleteSome.run(number, head, step).changes > 0) await nextTick();
   }
 

@@ -17,6 +17,8 @@ export interface EventRecord {
   readonly submission?: Submission | undefined;
   /** The turn that this event ends. */
   readonly endsTurn?: string | undefined;
+  /** The background process that this event tells of. */
+  readonly process?: { readonly processId: string; readonly isRunning: boolean } | undefined;
 }
 
 export interface Submission {
@@ -77,6 +79,9 @@ export interface EventStore {
   noteMessageSaved(turnId: string): void;
   /** In the order of their submission. */
   unsettledTurns(sessionId: string): readonly UnsettledTurn[];
+  /** The texts of the last events of background processes that were last told to run, in their order. */
+  runningProcesses(sessionId: string): readonly string[];
+  /** Those with a turn that is not settled, or a process that was last told to run. */
   sessionsToSettle(): readonly string[];
   /** Forgets the session. */
   delete(sessionId: string): void;

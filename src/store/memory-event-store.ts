@@ -53,6 +53,7 @@ export function createMemoryEventStore(): EventStore {
     turnWithKey: (sessionId, key) => streams.get(sessionId)?.turnsByKey.get(key),
     noteMessageSaved: () => undefined,
     unsettledTurns: () => [],
+    runningProcesses: () => [],
     sessionsToSettle: () => [],
     delete: (sessionId) => void streams.delete(sessionId),
     close: () => undefined,

@@ -50,6 +50,9 @@ CREATE TABLE IF NOT EXISTS turns (
   writer_id TEXT NOT NULL, idempotency_key TEXT, content TEXT, ended INTEGER NOT NULL,
   UNIQUE (session, idempotency_key)
 );
+CREATE TABLE IF NOT EXISTS processes (
+  process_id TEXT PRIMARY KEY, session INTEGER NOT NULL, seq INTEGER NOT NULL
+);
 CREATE INDEX IF NOT EXISTS unsettled_turns ON turns (session) WHERE ended = 0 OR content IS NOT NULL;
 `;
 
@@ -107,6 +110,10 @@ function createStore(
     "INSERT INTO turns (turn_id, session, seq, client_id, writer_id, idempotency_key, content, ended) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
   );
   const endTurn = query<unknown, [string]>("UPDATE turns SET ended = 1 WHERE turn_id = ?");
+  const addProcess = query<unknown, [string, number, number]>(
+    "INSERT OR REPLACE INTO processes (process_id, session, seq) VALUES (?, ?, ?)",
+  );
+  const endProcess = query<unknown, [string]>("DELETE FROM processes WHERE process_id = ?");
   const touch = query<unknown, [number, number]>(
     "UPDATE sessions SET active_ms = ? WHERE number = ?",
   );
@@ -173,15 +180,17 @@ function createStore(
   }
 
   function insert(number: number, record: EventRecord): void {
-    const { seq, isControl, isLazy = false, text, submission, endsTurn } = record;
+    const { seq, isControl, isLazy = false, text, submission, endsTurn, process } = record;
     setSynced(isControl && !isLazy);
-    if (submission === undefined && endsTurn === undefined) {
+    if (submission === undefined && endsTurn === undefined && process === undefined) {
       addEvent.run(number, seq, isControl ? 1 : 0, text);
       return;
     }
     inTransaction(() => {
       addEvent.run(number, seq, isControl ? 1 : 0, text);
       if (endsTurn !== undefined) endTurn.run(endsTurn);
+      if (process?.isRunning) addProcess.run(process.processId, number, seq);
+      else if (process !== undefined) endProcess.run(process.processId);
       if (submission === undefined) return;
       const { turnId, clientId, writerId, idempotencyKey, content } = submission;
       addTurn.run(turnId, number, seq, clientId, writerId, idempotencyKey ?? null, content);
@@ -259,9 +268,19 @@ function createStore(
         return number === undefined ? [] : unsettled.all(number).map(toUnsettledTurn);
       });
     },
+    runningProcesses(sessionId) {
+      return guarded(readingTheLog, () => {
+        const number = numberOf(sessionId);
+        if (number === undefined) return [];
+        const rows = query<{ text: string }, [number]>(
+          "SELECT text FROM processes JOIN events USING (session, seq) WHERE session = ? ORDER BY seq",
+        );
+        return rows.all(number).map(({ text }) => text);
+      });
+    },
     sessionsToSettle: () =>
       query<{ id: string }, []>(
-        "SELECT id FROM sessions WHERE number IN (SELECT session FROM turns WHERE ended = 0 OR content IS NOT NULL)",
+        "SELECT id FROM sessions WHERE number IN (SELECT session FROM turns WHERE ended = 0 OR content IS NOT NULL UNION SELECT session FROM processes)",
       )
         .all()
         .map(({ id }) => id),
@@ -270,7 +289,7 @@ function createStore(
       if (number === undefined) return;
       guarded("delete the session's events", () =>
         inTransaction(() => {
-          for (const table of ["events", "turns"]) {
+          for (const table of ["events", "turns", "processes"]) {
             database.run(`DELETE FROM ${table} WHERE session = ?`, [number]);
           }
           database.run("DELETE FROM sessions WHERE number = ?", [number]);

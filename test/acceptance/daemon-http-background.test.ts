@@ -1,7 +1,7 @@
 // Background processes over the daemon's HTTP, on the built binary: started in a session's workspace, told by events,
 // asked about and ended (contracts/daemon-v3.md section 2).
 import { expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { BackgroundChunk, BackgroundProcess } from "../../src/protocol/background.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
@@ -214,4 +214,50 @@ test("a directory below the workspace can be named", async () => {
   expect(output.map(({ text }) => text).join("")).toBe(`${join(place.workspace, "sub")}\n`);
   const gone = { sessionId: "a", command: "pwd", cwd: "none" };
   expect(await call(daemon, "background.start", gone)).toMatchObject({ status: 404 });
+});
+
+test("a process that went down with its daemon is told as killed once the next one is there, and only once", async () => {
+  using place = createPlace();
+  await using first = await startDaemon({ place });
+  await createSession(first, place);
+  const started = await start(first, { command: "echo up; sleep 600" });
+  const other = await start(first, { command: "true" });
+  await endOf(first, other);
+  first.process.kill("SIGKILL");
+  await first.process.exited;
+  await until(() => !isRunning(started.pid), "the process's end");
+  for (const restart of ["first", "second"]) {
+    await using next = await startDaemon({ place });
+    const { statuses } = await endOf(next, started);
+    const { endedAt, runtimeMs } = statuses.at(-1)!.process;
+    expect([restart, statuses]).toEqual([
+      restart,
+      [
+        { reason: "started", process: expect.objectContaining({ state: "running" }) },
+        {
+          reason: "killed",
+          previousState: "running",
+          signal: "SIGKILL",
+          process: { ...started, state: "killed", endedAt, runtimeMs },
+        },
+      ],
+    ]);
+    expect(Date.parse(endedAt ?? "")).toBeGreaterThanOrEqual(Date.parse(started.startedAt));
+    expect((await endOf(next, other)).statuses).toHaveLength(2);
+    next.process.kill("SIGKILL");
+    await next.process.exited;
+  }
+});
+
+test("and so it is where the session's file is gone", async () => {
+  using place = createPlace();
+  await using first = await startDaemon({ place });
+  await createSession(first, place);
+  const started = await start(first, { command: "sleep 600" });
+  first.process.kill("SIGKILL");
+  await first.process.exited;
+  rmSync(join(place.home, ".config/opta/sessions/a.json"));
+  await using next = await startDaemon({ place });
+  const { statuses } = await endOf(next, started);
+  expect(statuses.map(({ reason }) => reason)).toEqual(["started", "killed"]);
 });

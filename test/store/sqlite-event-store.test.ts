@@ -194,6 +194,30 @@ test("a turn is unsettled until it has ended and its words are in the session's 
   store.close();
 });
 
+test("a process that was last told to run is found again, until it is told to have ended", () => {
+  const place = createPlace();
+  let store = place.open();
+  store.open("s", 0);
+  const tell = (seq: number, processId: string, isRunning: boolean) =>
+    store.append(record(seq, { isControl: true, process: { processId, isRunning } }));
+  tell(1, "p", true);
+  tell(2, "q", true);
+  tell(3, "never ran", false);
+  store = place.reopen(store);
+  expect(store.runningProcesses("s")).toEqual(["event 1", "event 2"]);
+  expect(store.runningProcesses("another")).toEqual([]);
+  expect(store.sessionsToSettle()).toEqual(["s"]);
+  tell(4, "p", false);
+  expect(store.runningProcesses("s")).toEqual(["event 2"]);
+  tell(5, "q", false);
+  expect(store.runningProcesses("s")).toEqual([]);
+  expect(store.sessionsToSettle()).toEqual([]);
+  tell(6, "r", true);
+  store.delete("s");
+  expect(store.sessionsToSettle()).toEqual([]);
+  store.close();
+});
+
 test("a key names one turn of its session, also after a restart", () => {
   const place = createPlace();
   let store = place.open();
