@@ -168,7 +168,10 @@ function isAllowed(callId: string, beforeSeq: number, events: readonly OptaEvent
   );
 }
 
-/** Every accepted turn's words are in the conversation once, and the conversation can be sent as it is. */
+/**
+ * Every accepted turn's words are in the conversation once, but for those that were taken back before they were read;
+ * and the conversation can be sent as it is.
+ */
 function inspectTranscript(
   session: CrashSession,
   { messages }: ShownSession,
@@ -180,6 +183,7 @@ function inspectTranscript(
     if (event.event !== "turn.queued") continue;
     const { turnId } = event.payload;
     const said = messages.filter((message) => message["turnId"] === turnId);
+    if (said.length === 0 && wasTakenBack(turnId, events)) continue;
     const submission = session.submissions.find((each) => each.turnId === turnId);
     const words = submission && toWords(submission.plan);
     const isRight = said.length === 1 && said[0]?.role === "user";
@@ -193,6 +197,15 @@ function inspectTranscript(
     problems.push(`${missing} messages are missing in the conversation: ${roles}`);
   }
   return problems;
+}
+
+function wasTakenBack(turnId: string, events: readonly OptaEvent[]): boolean {
+  const ofTurn = events.filter((event) => turnIdOf(event) === turnId);
+  const hasStarted = ofTurn.some(({ event }) => event === "turn.start");
+  return (
+    !hasStarted &&
+    ofTurn.some(({ event, payload }) => event === "turn.error" && payload.code === "cancelled")
+  );
 }
 
 /** They may stand in the middle of an answer. */

@@ -28,7 +28,7 @@ for (const { sessionId, text, isControl, begins, ends } of appends) {
     text,
     isControl,
     isClosing: false,
-    endsTurn: ends,
+    endsTurn: ends === undefined ? undefined : { turnId: ends, takesBack: false },
     submission:
       begins === undefined
         ? undefined

@@ -3,7 +3,7 @@
 import { createAsyncQueue, type AsyncQueue } from "../base/async-queue.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { EventKind, EventPayload, OptaEvent } from "../protocol/event.ts";
-import type { EventStore, StoredText, Submission } from "../store/event-store.ts";
+import type { EventRecord, EventStore, StoredText, Submission } from "../store/event-store.ts";
 
 /** An event as it was stored. */
 export interface ToldEvent {
@@ -129,7 +129,6 @@ export function createEventLog(options: {
         payload,
       } as unknown as OptaEvent;
       const text = JSON.stringify(event);
-      const ends = event.event === "turn.done" || event.event === "turn.error";
       store.append({
         sessionId,
         seq,
@@ -138,7 +137,7 @@ export function createEventLog(options: {
         isLazy: lazyKinds.has(kind),
         isClosing: closingKinds.has(kind),
         submission,
-        endsTurn: ends ? event.payload.turnId : undefined,
+        endsTurn: endOf(event),
         process: event.event === "background.status" ? processOf(event.payload) : undefined,
       });
       positions.set(sessionId, seq);
@@ -167,6 +166,13 @@ export function createEventLog(options: {
     },
     forget: (sessionId) => void positions.delete(sessionId),
   };
+}
+
+/** A turn that the user took back while it waited leaves nothing; one that ran has its words in the file by then. */
+function endOf(event: OptaEvent): EventRecord["endsTurn"] {
+  if (event.event === "turn.done") return { turnId: event.payload.turnId, takesBack: false };
+  if (event.event !== "turn.error") return undefined;
+  return { turnId: event.payload.turnId, takesBack: event.payload.code === "cancelled" };
 }
 
 function processOf({ process: { processId, state } }: EventPayload<"background.status">) {

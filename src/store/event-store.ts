@@ -15,8 +15,8 @@ export interface EventRecord {
   readonly isClosing: boolean;
   /** The turn that this event accepts, stored with it in one commit. */
   readonly submission?: Submission | undefined;
-  /** The turn that this event ends. */
-  readonly endsTurn?: string | undefined;
+  /** The turn that this event ends; `takesBack`: what the user said in it is not to reach the session's file any more. */
+  readonly endsTurn?: { readonly turnId: string; readonly takesBack: boolean } | undefined;
   /** The background process that this event tells of. */
   readonly process?: { readonly processId: string; readonly isRunning: boolean } | undefined;
 }
@@ -25,7 +25,7 @@ export interface Submission {
   readonly turnId: string;
   readonly clientId: string;
   readonly writerId: string;
-  /** What the user said: kept until it is in the session's file. */
+  /** What the user said: kept until it is in the session's file, or taken back. */
   readonly content: string;
   readonly idempotencyKey: string | undefined;
 }
@@ -38,7 +38,7 @@ export interface UnsettledTurn {
   /** The seq of its turn.queued. */
   readonly seq: number;
   readonly hasEnded: boolean;
-  /** Undefined when the session's file has it. */
+  /** Undefined when the session's file has it, or need not have it. */
   readonly content: string | undefined;
 }
 

@@ -109,7 +109,9 @@ function createStore(
   const addTurn = query<unknown, [string, number, number, string, string, string | null, string]>(
     "INSERT INTO turns (turn_id, session, seq, client_id, writer_id, idempotency_key, content, ended) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
   );
-  const endTurn = query<unknown, [string]>("UPDATE turns SET ended = 1 WHERE turn_id = ?");
+  const endTurn = query<unknown, [number, string]>(
+    "UPDATE turns SET ended = 1, content = iif(?, NULL, content) WHERE turn_id = ?",
+  );
   const addProcess = query<unknown, [string, number, number]>(
     "INSERT OR REPLACE INTO processes (process_id, session, seq) VALUES (?, ?, ?)",
   );
@@ -188,7 +190,7 @@ function createStore(
     }
     inTransaction(() => {
       addEvent.run(number, seq, isControl ? 1 : 0, text);
-      if (endsTurn !== undefined) endTurn.run(endsTurn);
+      if (endsTurn !== undefined) endTurn.run(endsTurn.takesBack ? 1 : 0, endsTurn.turnId);
       if (process?.isRunning) addProcess.run(process.processId, number, seq);
       else if (process !== undefined) endProcess.run(process.processId);
       if (submission === undefined) return;

@@ -415,6 +415,39 @@ describe("cancel", () => {
     for (const { payload } of errors) expect(payload).toMatchObject({ code: "cancelled" });
   });
 
+  test("of a turn that waits takes its words back: they are in no conversation, also after a crash", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted(silent);
+    const where = { place, modelPort: lmx.port };
+    const spoken = async (daemon: RunningDaemon) => {
+      const { body } = await call(daemon, "session.get", { sessionId: "a" });
+      const { messages } = body as { messages: { role: string; content: string }[] };
+      return messages.flatMap(({ role, content }) =>
+        role === "user" ? [content.split("\n", 1)[0]] : [],
+      );
+    };
+    {
+      await using daemon = await startDaemon(where);
+      await call(daemon, "session.create", { sessionId: "a" });
+      const turns: string[] = [];
+      for (const content of ["first", "second", "third"]) {
+        turns.push(await submit(daemon, { sessionId: "a", content }));
+      }
+      const [first = "", second = "", third = ""] = turns;
+      await call(daemon, "turn.cancel", { sessionId: "a", turnId: second });
+      await call(daemon, "turn.cancel", { sessionId: "a", turnId: first });
+      await turnEnd(daemon, "a", first);
+      await until(async () => (await spoken(daemon)).includes("third"), "the third turn");
+      await call(daemon, "turn.cancel", { sessionId: "a", turnId: third });
+      await turnEnd(daemon, "a", third);
+      expect(await spoken(daemon)).toEqual(["first", "third"]);
+      daemon.process.kill("SIGKILL");
+      await daemon.process.exited;
+    }
+    await using daemon = await startDaemon(where);
+    expect(await spoken(daemon)).toEqual(["first", "third"]);
+  });
+
   test("with neither cancels nothing, and still tells a client that may be stuck", async () => {
     using place = createPlace();
     await using lmx = await startScripted(silent);

@@ -42,7 +42,8 @@ function createLog() {
         store.append({ ...event, seq, isControl: true });
       }
       store.database.run("COMMIT");
-      store.append({ ...event, seq: events, endsTurn: submission.turnId });
+      const endsTurn = { turnId: submission.turnId, takesBack: false };
+      store.append({ ...event, seq: events, endsTurn });
       if (isSettled) store.noteMessageSaved(submission.turnId);
       nowMs = 100 * dayMs;
     },

@@ -64,6 +64,11 @@ const submission = (turnId: string, more: Partial<Submission> = {}): Submission 
 const queued = (seq: number, turnId: string, more: Partial<Submission> = {}) =>
   record(seq, { isControl: true, submission: submission(turnId, more) });
 
+const ending = (turnId: string, takesBack = false) => ({
+  isControl: true,
+  endsTurn: { turnId, takesBack },
+});
+
 function appendUpTo(store: SqliteEventStore, last: number, first = 1): void {
   for (let seq = first; seq <= last; seq++) store.append(record(seq));
 }
@@ -179,18 +184,28 @@ test("a turn is unsettled until it has ended and its words are in the session's 
     { ...two, content: "words of two" },
   ]);
   store.noteMessageSaved("one");
-  store.append(record(3, { isControl: true, endsTurn: "two" }));
+  store.append(record(3, ending("two")));
   store = place.reopen(store);
   expect(store.unsettledTurns("s")).toEqual([
     { ...one, content: undefined },
     { ...two, hasEnded: true, content: "words of two" },
   ]);
   expect(store.sessionsToSettle()).toEqual(["s"]);
-  store.append(record(4, { isControl: true, endsTurn: "one" }));
+  store.append(record(4, ending("one")));
   store.noteMessageSaved("two");
   expect(store.unsettledTurns("s")).toEqual([]);
   expect(store.sessionsToSettle()).toEqual([]);
   expect(store.unsettledTurns("unknown")).toEqual([]);
+  store.close();
+});
+
+test("a turn that was taken back leaves nothing to settle", () => {
+  const store = createPlace().open();
+  store.open("s", 0);
+  store.append(queued(1, "one"));
+  store.append(record(2, ending("one", true)));
+  expect(store.unsettledTurns("s")).toEqual([]);
+  expect(store.sessionsToSettle()).toEqual([]);
   store.close();
 });
 
