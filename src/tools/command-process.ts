@@ -12,20 +12,26 @@ const bash = ["/bin/bash", "--noprofile", "--norc", "-c"] as const;
 /**
  * $1 is the command, $2 the marker, $3 "joined" or "apart". Over descriptor 3 we are told of the keeper and of the
  * command's exit code, and say `done`; it ends when we do: then `watch` kills what carries the marker (Linux) and the
- * group. Until the command's end a subshell waits for that, from then on the keeper itself, so that what a command
- * left behind is never unwatched. The keeper survives a SIGTERM and the first shell does not, which tells of it. Each
- * `cat` copies a pipe into a socket of ours until its last writer is gone, last words after SIGTERM included.
+ * group, until it has looked three times in vain: what is just being started has no environment for a moment. Until
+ * the command's end a subshell waits for that, from then on the keeper itself, so that what a command left behind is
+ * never unwatched; that we may be gone when it tells of the end must not end it (PIPE). It survives a SIGTERM, which
+ * the first shell does not, so that we hear of it. Each `cat` copies a pipe into a socket of ours until its last
+ * writer is gone, last words after SIGTERM included.
  */
 const supervisor = `
 watch() {
   trap '' TERM INT
   read -r -u 3 word
   [ "$word" = done ] && exit
-  for round in 1 2 3; do
-    for file in $(PATH=/usr/bin:/bin grep -lsF "$1" /proc/[0-9]*/environ); do
+  PATH=/usr/bin:/bin
+  quiet=0
+  for ((round = 0; round < 100 && quiet < 3; round++)); do
+    let quiet++
+    for file in $(grep -lsF "$1" /proc/[0-9]*/environ); do
       pid=\${file//[!0-9]/}
-      [ "$pid" = "$BASHPID" ] || kill -KILL "$pid"
+      [ "$pid" != "$BASHPID" ] && kill -KILL "$pid" && quiet=0
     done
+    sleep 0.02
   done
   kill -KILL 0
 }
@@ -44,6 +50,7 @@ keep() {
   exec >/dev/null 2>&1 4>&- 5>&-
   kill -KILL $watchdog
   wait $watchdog
+  trap '' PIPE
   echo exit $code >&3
   watch "$2"
 }

@@ -231,6 +231,20 @@ describe("run_command", () => {
     }
   });
 
+  test("or that ends in the very moment in which opta is killed", async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const seconds = uniqueSleep();
+      const pidFile = join(workspace, `pid-${round}`);
+      const driver = startDriver(
+        `until [ -s ${pidFile} ]; do sleep 0.01; done
+        setsid sleep ${seconds} >/dev/null & kill -KILL $(cat ${pidFile})`,
+      );
+      writeFileSync(pidFile, String(driver.pid));
+      await driver.exited;
+      await expectGone(`sleep ${seconds}`);
+    }
+  });
+
   test("or while it is told to end, deaf to that", async () => {
     const seconds = uniqueSleep();
     const over = join(workspace, "over-deaf");
