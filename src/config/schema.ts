@@ -32,6 +32,11 @@ const origin = z
   .string()
   .refine((text) => isOrigin(text), 'must be an origin such as "http://localhost:3004"');
 
+/** Shown in lists, like the hosts above. */
+export const httpUrlSchema = z
+  .url({ protocol: /^https?$/ })
+  .refine((text) => !hasUser(text), "must be a URL without a user or password");
+
 /** How an MCP server is reached: a command that speaks on its standard streams, or a URL. */
 const mcpServerSchema = z.union([
   z.strictObject({
@@ -39,9 +44,7 @@ const mcpServerSchema = z.union([
     args: z.array(z.string()).default([]),
   }),
   z.strictObject({
-    url: z
-      .url({ protocol: /^https?$/ })
-      .refine((text) => !hasUser(text), "must be a URL without a user or password"),
+    url: httpUrlSchema,
   }),
 ]);
 
@@ -101,10 +104,7 @@ export const configSchema = z.strictObject({
   web: z
     .strictObject({
       /** Base URL of a SearXNG instance with its JSON format switched on; unset: web_search says how to set it. */
-      searxngUrl: z
-        .url({ protocol: /^https?$/ })
-        .refine((text) => !hasUser(text), "must be a URL without a user or password")
-        .optional(),
+      searxngUrl: httpUrlSchema.optional(),
       /** Hosts that web_fetch may reach although they resolve to private addresses. */
       allowHosts: z.array(host).default([]),
     })

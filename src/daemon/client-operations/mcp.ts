@@ -2,7 +2,7 @@
 // time, so that the others stay as they are (lesson 45). Starts none of them.
 import * as z from "zod";
 import { setConfigEntry } from "../../config/edit.ts";
-import type { Config } from "../../config/schema.ts";
+import { type Config, httpUrlSchema } from "../../config/schema.ts";
 import { OptaError } from "../../protocol/error.ts";
 import { type ClientOperation, defineClientOperation, noInput } from "./client-operation.ts";
 
@@ -34,10 +34,7 @@ const add = defineClientOperation({
       name: nameSchema,
       command: z.string().trim().min(1).optional(),
       args: z.array(z.string()).default([]),
-      url: z
-        .url({ protocol: /^https?$/ })
-        .refine((text) => !hasUser(text), "must be a URL without a user or password")
-        .optional(),
+      url: httpUrlSchema.optional(),
     }),
   ),
   async run({ name, ...given }, { loadConfig }) {
@@ -94,10 +91,4 @@ function toShown(server: McpServer): object {
 
 function serverNamed({ mcp }: Config, name: string): McpServer | undefined {
   return Object.hasOwn(mcp.servers, name) ? mcp.servers[name] : undefined;
-}
-
-function hasUser(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { username, password } = new URL(url);
-  return username + password !== "";
 }
