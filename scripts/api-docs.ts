@@ -67,6 +67,7 @@ function beginning(): readonly string[] {
       "```",
     ].join("\n"),
     "A `permission.request` among the events waits for `POST /v3/sessions/{sessionId}/permissions/{requestId}`. The first valid answer counts; an answer that is none (another word than `allow` or `deny`, or for another session) denies the request.",
+    "A turn submitted with an `idempotencyKey` that its session knows is the turn of before, whatever else is sent: after a broken connection ask again with the same key.",
     "## Routes",
     "A parameter that is named in the path travels there; the others in the query (GET, DELETE) or as keys of a JSON body (POST). `?` marks what may be left out, `[]` a list.",
   ];
@@ -95,7 +96,7 @@ function ending(schemas: Readonly<Record<string, JsonSchema>>): readonly string[
       ]),
     ),
     "## Errors",
-    'An error is `{"error": SENTENCE, "code"?, "hint"?, "details"?}`; `hint` is the next command to type. Under `/v3/lmx`, `lmx-connection-refused` is called `connection_error` and `auth-failed` `upstream_auth`, as existing clients know them.',
+    'An error is `{"error": SENTENCE, "code"?, "hint"?, "details"?}`; `hint` is the next command to type. Under `/v3/lmx`, `lmx-connection-refused` is called `connection_error` and `auth-failed` `upstream_auth`, as existing clients know them. What HTTP itself refuses has no code: no token (401), a foreign page (403), no such route (404), a body that is too large (413, without a body).',
     table(
       ["Code", "HTTP status", "Exit code of `opta`"],
       Object.entries(errorCodes).map(([name, { httpStatus, kind }]) => [

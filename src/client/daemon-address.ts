@@ -1,5 +1,6 @@
 // Finding the daemon of a directory: state.json says where, the lock says that its writer lives, its own answer that
 // it is the one and speaks our contract (promises D2). Shared by whoever attaches and by the daemon commands.
+import { OptaError, toPeerError } from "../protocol/error.ts";
 import { daemonPaths, isDaemonAlive } from "../store/daemon-place.ts";
 import { type DaemonState, readDaemonState } from "../store/daemon-state.ts";
 
@@ -19,8 +20,8 @@ export interface DaemonHealth {
   };
 }
 
-/** A daemon on this machine that takes longer is in trouble; a client goes on without it. */
-const healthLimitMs = 100;
+/** A daemon that takes longer is in trouble, not only busy with many clients: one that can goes on without it. */
+const healthLimitMs = 1_000;
 /** With nothing to fall back on there is time to wait for one that is busy. */
 export const patientLimitMs = 2_000;
 
@@ -31,7 +32,10 @@ export function findDaemon(root: string): DaemonState | undefined {
   return state !== undefined && isDaemonAlive(paths) ? state : undefined;
 }
 
-/** What the daemon says of itself; undefined when it is not the one of `state`, or another contract's, or silent. */
+/**
+ * What the daemon says of itself; undefined when it is not the one of `state`, or another contract's, or silent.
+ * @throws OptaError what it says is wrong with it: config-invalid
+ */
 export async function askDaemon(
   state: DaemonState,
   { limitMs = healthLimitMs }: { readonly limitMs?: number } = {},
@@ -44,10 +48,19 @@ export async function askDaemon(
       proxy: "",
     });
     const health = (await response.json()) as DaemonHealth & { contract?: unknown };
+    if (!response.ok) throw toOwnTrouble(health);
     const { name, version } = (health.contract ?? {}) as { name?: unknown; version?: unknown };
     const isOurs = name === "opta-daemon-v3" && version === 1;
-    return response.ok && isOurs && health.daemonId === state.daemonId ? health : undefined;
-  } catch {
+    return isOurs && health.daemonId === state.daemonId ? health : undefined;
+  } catch (thrown) {
+    if (thrown instanceof OptaError) throw thrown;
     return undefined; // not there, not in time, or not a daemon: all the same to who asks
   }
+}
+
+/** An error with a code is the daemon's word to its user; any other refusal may be anybody's. */
+function toOwnTrouble(body: unknown): unknown {
+  const { error, code, hint } = body as { error?: string; code?: string; hint?: string };
+  if (code === undefined || error === undefined) return undefined;
+  return toPeerError({ code, message: error, hint });
 }

@@ -53,7 +53,7 @@ export async function startDaemonProcess(
     const isHeld = isDaemonAlive(daemonPaths(options.root));
     if (!isHeld && child === undefined) return startDaemonProcess(options);
     if (!isHeld && child?.hasEnded()) throw child.failure();
-    if (performance.now() > deadline) throw notReady();
+    if (performance.now() > deadline) throw notReady(options.root, child?.pid);
     await Bun.sleep(pollMs);
   }
 }
@@ -64,12 +64,19 @@ async function findHealthy(root: string): Promise<DaemonState | undefined> {
   return (await askDaemon(state, { limitMs: patientLimitMs })) && state;
 }
 
-function notReady(): OptaError {
-  return new OptaError(
-    "daemon-unreachable",
-    "the daemon did not become ready within 10 s",
-    "opta daemon logs",
-  );
+function notReady(root: string, ownPid: number | undefined): OptaError {
+  const owner = daemonOwner(daemonPaths(root));
+  return owner === undefined || owner.pid === ownPid
+    ? new OptaError(
+        "daemon-unreachable",
+        "the daemon did not become ready within 10 s",
+        "opta daemon logs",
+      )
+    : new OptaError(
+        "daemon-unreachable",
+        `a daemon runs already (pid ${owner.pid}) and did not answer within 10 s`,
+        "opta daemon restart",
+      );
 }
 
 /** @throws OptaError port-taken, unless it is the running daemon that has it */
@@ -164,8 +171,9 @@ export async function stopDaemonProcess(
 
 async function askToStop(root: string): Promise<boolean> {
   const state = findDaemon(root);
-  if (state === undefined || !(await askDaemon(state, { limitMs: patientLimitMs }))) return false;
+  if (state === undefined) return false;
   try {
+    if (!(await askDaemon(state, { limitMs: patientLimitMs }))) return false;
     const response = await fetch(`http://${state.host}:${state.port}/v3/daemon/stop`, {
       method: "POST",
       headers: { authorization: `Bearer ${state.token}` },

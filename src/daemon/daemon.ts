@@ -1,5 +1,6 @@
 // The daemon: takes its place, ends what a crash left, listens, says where, and goes in good order. What serves clients
 // (service.ts) is loaded when the first of them comes.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { FileLock } from "../base/file-lock.ts";
 import { createId } from "../base/ids.ts";
@@ -60,6 +61,7 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
   const paths = daemonPaths(root);
   const token = createToken();
   const daemonId = `daemon_${createId().slice(0, 8)}`;
+  const hadPredecessor = existsSync(paths.state);
   // What a predecessor left names a token and a port that are not ours.
   removeDaemonState(paths);
   let moreSecrets = (): readonly string[] => [];
@@ -104,7 +106,12 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
       throw thrown;
     }
   }
-  if (events.sessionsToSettle().length > 0) {
+  if (hadPredecessor) log.warn("the daemon before this one did not end in good order");
+  const unsettled = events.sessionsToSettle();
+  if (unsettled.length > 0) {
+    log.info("sessions settled: what still ran in them is told as ended", {
+      count: unsettled.length,
+    });
     const { settleSessions } = await import("./settle.ts");
     await settleSessions({ root, events, eventLog, log });
   }

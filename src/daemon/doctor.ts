@@ -34,8 +34,9 @@ export interface DoctorOptions {
   readonly home: string;
   /** Where programs are looked for, ":" between them; default: this process's own PATH, completed. */
   readonly toolPath?: string;
-  /** The daemon that runs; undefined when there is none. */
-  readonly daemon?: { readonly pid: number; readonly port: number } | undefined;
+  /** The daemon that runs; undefined when there is none. `answers`: asked just now. */
+  readonly daemon?:
+    { readonly pid: number; readonly port: number; readonly answers: boolean } | undefined;
   /** How long the model server may take; shorter in tests. */
   readonly serverLimitMs?: number;
   readonly signal: AbortSignal;
@@ -63,11 +64,18 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
     ...checkServer(server),
     checkRipgrep(toolPath),
     checkGit(toolPath),
-    daemon === undefined
-      ? skipped("daemon", "not running, and not needed: opta daemon start")
-      : passed("daemon", `runs as process ${daemon.pid} on port ${daemon.port}`),
+    checkDaemon(daemon),
   ];
   return { version, ok: !checks.some(({ status }) => status === "fail"), checks };
+}
+
+function checkDaemon(daemon: DoctorOptions["daemon"]): DoctorCheck {
+  const name = "daemon";
+  if (daemon === undefined) return skipped(name, "not running, and not needed: opta daemon start");
+  const { pid, port, answers } = daemon;
+  return answers
+    ? passed(name, `runs as process ${pid} on port ${port}`)
+    : failed(name, `process ${pid} does not answer on port ${port}`, "opta daemon restart");
 }
 
 function checkSettings(loaded: LoadedConfig | OptaError): DoctorCheck {

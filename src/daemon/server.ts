@@ -107,7 +107,10 @@ function serve(port: number, { service, onDefect }: ListenOptions): SocketServer
  * so that equality refuses those, too.
  */
 function isOwnName(host: string | null, port: number): boolean {
-  return [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`].includes(host ?? "");
+  return ["127.0.0.1", "localhost", "[::1]"].some(
+    // The port of http is left out (RFC 9110 section 7.2).
+    (name) => host === `${name}:${port}` || (port === 80 && host === name),
+  );
 }
 
 /** CONNECT names a host instead of a path, so that its URL is none. */

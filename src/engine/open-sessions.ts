@@ -1,8 +1,7 @@
 // The sessions of this process: made, loaded, kept while they are busy, left to other processes while they rest.
 // A resting session stays in memory, so that what the model has read and what the user allowed holds for its next
 // turn, as long as nobody else wrote its file; the oldest of them are forgotten.
-import type { OptaError } from "../protocol/error.ts";
-import { toOptaError } from "../protocol/error.ts";
+import { OptaError, toOptaError } from "../protocol/error.ts";
 import type { SessionFile, SessionSnapshot } from "../protocol/session.ts";
 import type { EventStore } from "../store/event-store.ts";
 import type { SessionStore } from "../store/session-store.ts";
@@ -252,7 +251,7 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
       oneAtATime(sessionId, async () => {
         await endOthers();
         const session = sessions.get(sessionId);
-        await session?.close();
+        await session?.close(new OptaError("cancelled", "the session was deleted"));
         const isKnown = session !== undefined || log.lastSeq(sessionId) > 0;
         await store.delete(sessionId).catch((thrown: unknown) => {
           // Its file went before; what is left of it goes now.

@@ -7,5 +7,7 @@ export function invalidParams(issues: readonly z.core.$ZodIssue[], subject: stri
   const [issue] = issues;
   const where = issue?.path.join(".") || subject;
   const hint = issue?.path.includes("sessionId") ? "opta sessions list" : undefined;
-  return new OptaError("usage", `${where}: ${issue?.message ?? "invalid"}`, hint);
+  const isMissing = issue?.code === "invalid_type" && issue.message.endsWith("received undefined");
+  const what = isMissing ? "is missing" : (issue?.message ?? "invalid");
+  return new OptaError("usage", `${where}: ${what}`, hint);
 }

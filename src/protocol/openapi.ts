@@ -90,7 +90,8 @@ export function describeApi(version: string): ApiDescription {
       description: "Sessions, turns and their events, served by opta on this machine only.",
       license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: "http://127.0.0.1:9999" }],
+    // Relative to where the document was fetched: the port may be another one than the usual.
+    servers: [{ url: "/" }],
     tags: [...tags].map((name) => ({ name })),
     security: [{ bearer: [] }],
     paths,

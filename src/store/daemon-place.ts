@@ -82,9 +82,13 @@ function makeDirectory(path: string): void {
   } catch (error) {
     // Something else of that name: what it is gets told by the one who looks.
     if (errnoOf(error) === "EEXIST" && existsSync(path)) return;
-    throw toOptaError(toStorageError(error, `make ${path}`));
+    const { code, message, hint } = toOptaError(toStorageError(error, `make ${path}`));
+    throw new OptaError(code, message, hint ?? elsewhereHint);
   }
 }
+
+const elsewhereHint =
+  "OPTA_CONFIG_DIR=DIR opta daemon start   (keeps everything in another directory)";
 
 /** Those who only ask whether the lock is held hold it for less than a millisecond. */
 const lockAttempts = 20;

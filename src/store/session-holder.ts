@@ -13,6 +13,8 @@ const holderSchema = z.object({
 
 export type SessionHolder = z.infer<typeof holderSchema>;
 
+const daemonCommand = "opta daemon";
+
 export function describeThisProcess(): SessionHolder {
   const name = process.argv[2];
   const command = name !== undefined && /^[a-z-]{1,20}$/.test(name) ? `opta ${name}` : "opta";
@@ -33,7 +35,9 @@ export function sessionLockedError(sessionId: string, heldBy: unknown): OptaErro
   return new OptaError(
     "session-locked",
     `session ${sessionId} is in use by pid ${pid} (${command.replace(/[^ -~]/g, "")})${time}`,
-    `Wait until it is done, stop it with \`kill ${pid}\`, or work in a new session: leave out --resume.`,
+    command === daemonCommand
+      ? `Wait until it is done, or let the daemon do it: opta do --attach --resume ${sessionId} "…"`
+      : `Wait until it is done, stop it with \`kill ${pid}\`, or work in a new session: leave out --resume.`,
   );
 }
 

@@ -719,7 +719,7 @@ describe("a session goes to and fro:", () => {
     expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
     expect(refused.stderr).toMatch(
       new RegExp(
-        `^opta: session ${sessionId} is in use by pid ${daemon.process.pid} \\(opta daemon\\) since [\\d:]+\\n  Wait until`,
+        `^opta: session ${sessionId} is in use by pid ${daemon.process.pid} \\(opta daemon\\) since [\\d:]+\\n  Wait until it is done, or .*opta do --attach --resume ${sessionId} `,
       ),
     );
   });
@@ -774,6 +774,20 @@ describe("sessions delete of one that is open in the daemon", () => {
     expect(await daemon.process.exited).toBe(0);
     expect(place.sessionEntries()).toEqual([]);
     expect(eventsOnDisk(daemon.paths, sessionId)).toEqual([]);
+  });
+
+  test("tells who waits for a turn of it why that ended", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({
+      turns: [{ text: "a", fault: { kind: "silence" } }],
+    });
+    const where = { place, modelPort: lmx.port };
+    await using daemon = await startDaemon(where);
+    const sessionId = await createSession(daemon, place.workspace);
+    const waiting = run(where, ["do", "--attach", "--resume", sessionId, "hi"]);
+    await until(() => lmx.requests.length === 1, "the request");
+    expect((await run(where, ["sessions", "delete", sessionId])).exitCode).toBe(0);
+    expect(await waiting).toMatchObject({ stderr: "opta: the session was deleted\n" });
   });
 
   async function expectDeleted(

@@ -44,6 +44,16 @@ import { startScripted } from "../support/lmx.ts";
 import { runningWith, uniqueSleep } from "../support/processes.ts";
 import { createPlace } from "../support/workspace.ts";
 
+/** Privileged, or in use, on many machines. */
+function canListenOn(port: number): boolean {
+  try {
+    Bun.listen({ hostname: "127.0.0.1", port, socket: { data: () => undefined } }).stop(true);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** What `daemon start --json` and `status --json` say of a daemon. */
 interface ShownState {
   readonly pid: number;
@@ -382,6 +392,53 @@ describe("SIGTERM (D4)", () => {
     expect((await runBeside(where, "daemon", "status")).stdout).toBe("daemon not running\n");
     expect(await daemon.process.exited).toBe(0);
   });
+});
+
+test("a daemon whose state cannot be read, or with settings that cannot, is told as what it is", async () => {
+  using place = createPlace();
+  const where = { place };
+  await using daemon = await startDaemon(where);
+  const settings = join(rootOf(where), "config.json");
+  // Before it was asked for anything: it has no last good settings.
+  writeFileSync(settings, "{");
+  const invalid = { exitCode: 2, stderr: expect.stringContaining(`${settings}:`) };
+  expect(await runBeside(where, "daemon", "status")).toMatchObject(invalid);
+  expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject(invalid);
+  rmSync(settings);
+  writeFileSync(daemon.paths.state, "garbage");
+  expect(await runBeside(where, "daemon", "status")).toMatchObject({
+    exitCode: 0,
+    stdout: "daemon not answering\n",
+    stderr: "  opta daemon restart\n",
+  });
+  expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
+  expect(await daemon.process.exited).toBe(0);
+});
+
+test.skipIf(!canListenOn(80))(
+  "a daemon on the port of http is found by names without a port",
+  async () => {
+    using place = createPlace();
+    await using daemon = await startDaemon({ place, port: 80 });
+    expect((await runBeside({ place }, "daemon", "status")).stdout).toContain("127.0.0.1:80\n");
+    const foreign = await fetch("http://127.0.0.1/health", { headers: { host: "example.com" } });
+    expect([daemon.state.port, foreign.status]).toEqual([80, 403]);
+  },
+);
+
+test("a daemon that is slow to answer is waited for, not gone around", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({ loop: true, turns: [{ text: "hello" }] });
+  const where = { place, modelPort: lmx.port };
+  await using daemon = await startDaemon(where);
+  daemon.process.kill("SIGSTOP");
+  const working = runBeside(where, "do", "hi");
+  await Bun.sleep(400);
+  daemon.process.kill("SIGCONT");
+  expect(await working).toMatchObject({ exitCode: 0, stdout: "hello\n", stderr: "" });
+  const { sessions } = await daemon.json<{ sessions: readonly object[] }>("/v3/sessions");
+  expect(sessions).toHaveLength(1);
+  expect(await daemon.json("/v3/metrics")).toMatchObject({ runtime: { sessionCount: 1 } });
 });
 
 test("a daemon that hangs is told apart from none, worked around, and killed by stop", async () => {

@@ -64,7 +64,7 @@ test("everything is checked, in one order, and all is well", async () => {
   mkdirSync(join(root, "bin"));
   for (const name of ["git", "rg"]) symlinkSync("/bin/sh", join(root, "bin", name));
   writeFileSync(join(directory, "config.json"), "{}", { mode: 0o600 });
-  const { version, ok, checks } = await examine({ daemon: { pid: 42, port: 9999 } });
+  const { version, ok, checks } = await examine({ daemon: { pid: 42, port: 9999, answers: true } });
   expect({ version, ok }).toEqual({ version: "0.0.0-dev", ok: true });
   // How full this machine's disk is differs from day to day.
   const told = checks.map((each) => (each.name === "disk space" ? each.name : each));
@@ -78,6 +78,17 @@ test("everything is checked, in one order, and all is well", async () => {
     { name: "git", status: "pass", message: `${root}/bin/git` },
     { name: "daemon", status: "pass", message: "runs as process 42 on port 9999" },
   ]);
+});
+
+test("a daemon that does not answer is a failure, with what to type", async () => {
+  const { ok, checks } = await examine({ daemon: { pid: 42, port: 9999, answers: false } });
+  expect(ok).toBe(false);
+  expect(checks.at(-1)).toEqual({
+    name: "daemon",
+    status: "fail",
+    message: "process 42 does not answer on port 9999",
+    fix: "opta daemon restart",
+  });
 });
 
 describe("settings", () => {

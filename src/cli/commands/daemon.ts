@@ -1,6 +1,7 @@
 // `opta daemon`: start, stop and look at the process that serves many clients. It runs by itself (daemon-run.ts);
 // these commands only talk to it. They load late what `opta daemon run` does not need, so that it stays small.
-import { daemonPaths } from "../../store/daemon-place.ts";
+import { existsSync } from "node:fs";
+import { daemonPaths, isDaemonAlive, makeDaemonDirectory } from "../../store/daemon-place.ts";
 import type { DaemonState } from "../../store/daemon-state.ts";
 import { type CommandContext, type CommandGroup, defineCommand, type Flags } from "../command.ts";
 import { toJsonText } from "../output/json.ts";
@@ -11,6 +12,9 @@ import { logs } from "./daemon-logs.ts";
 import { portFlag, run } from "./daemon-run.ts";
 
 const json = { type: "boolean", description: "print one JSON document" } as const;
+
+/** Where clients expect it (contracts/daemon-v3.md section 1). */
+const usualPort = 9999;
 
 /** It may be busy, and a person looks at it. */
 const statusLimitMs = 2_000;
@@ -54,6 +58,7 @@ const restart = defineCommand({
     const root = context.loadDirectory();
     // What would keep the new one from starting is found before the old one goes.
     await context.loadConfig();
+    makeDaemonDirectory(root);
     if (context.args.port !== undefined) assertPortFree(root, context.args.port);
     await stopDaemonProcess(root);
     return startAndTell(context, context.args);
@@ -68,19 +73,21 @@ const status = defineCommand({
   async run({ args, io, loadDirectory }) {
     const { askDaemon, findDaemon } = await import("../../client/daemon-address.ts");
     const root = loadDirectory();
+    const paths = daemonPaths(root);
     const found = findDaemon(root);
     const health = found && (await askDaemon(found, { limitMs: statusLimitMs }));
     const state = found && health ? withoutToken(found) : null;
-    const logsPath = daemonPaths(root).log;
+    const logsPath = paths.log;
     if (args.json) {
       const runtime = health?.runtime ?? null;
       io.stdout.write(toJsonText({ running: state !== null, state, runtime, logsPath }));
       return 0;
     }
     if (state === null || health === undefined) {
-      const why = found === undefined ? "not running" : "not answering";
-      io.stdout.write(`daemon ${why}\n`);
-      io.stderr.write(`  ${found === undefined ? "opta daemon start" : "opta daemon restart"}\n`);
+      // One whose state cannot be read is there, and nobody finds it; one that has none is coming or going.
+      const isThere = found !== undefined || (existsSync(paths.state) && isDaemonAlive(paths));
+      io.stdout.write(`daemon ${isThere ? "not answering" : "not running"}\n`);
+      io.stderr.write(`  ${isThere ? "opta daemon restart" : "opta daemon start"}\n`);
       return 0;
     }
     const { activeTurnCount, queuedTurnCount, subscriberCount } = health.runtime;
@@ -131,6 +138,9 @@ async function startAndTell(
   }
   const where = `http://${state.host}:${state.port} (pid ${state.pid})`;
   io.stdout.write(`daemon ${wasRunning ? "already running" : "started"}, ${where}\n`);
+  if (!wasRunning && args.port === undefined && state.port !== usualPort) {
+    io.stderr.write(`  port ${usualPort} is in use by another program\n`);
+  }
   if (args.port !== undefined && args.port !== state.port) {
     io.stderr.write(`  it keeps its port; to change it: opta daemon restart --port ${args.port}\n`);
   }

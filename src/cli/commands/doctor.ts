@@ -13,16 +13,19 @@ export const command = defineCommand({
   notes: "Exits 1 when a check failed, else 0. Changes nothing.",
   examples: ["opta doctor", "opta doctor --json"],
   async run({ args, io, environment, loadConfig, loadDirectory, connect }) {
-    const [{ runDoctor }, { findDaemon }] = await Promise.all([
+    const [{ runDoctor }, { askDaemon, findDaemon, patientLimitMs }] = await Promise.all([
       import("../../daemon/doctor.ts"),
       import("../../client/daemon-address.ts"),
     ]);
+    const found = findDaemon(loadDirectory());
+    // What it says of its settings is found by their own check.
+    const health = found && (await askDaemon(found, { limitMs: patientLimitMs }).catch(() => true));
     const report = await runDoctor({
       loadConfig: () => loadConfig(),
       // Connecting needs valid settings: it is part of what is checked.
       call: async (operation, params) => (await connect()).call(operation, params),
       home: environment.home,
-      daemon: findDaemon(loadDirectory()),
+      daemon: found && { ...found, answers: health !== undefined },
       toolPath: environment.toolPath,
       signal: new AbortController().signal,
     });

@@ -54,7 +54,8 @@ const doctor = defineClientOperation({
   safety: "read",
   input: noInput,
   async run(_input, { call, loadConfig, home, signal, daemon }) {
-    return runDoctor({ call, loadConfig, home, signal, daemon: daemon.status() });
+    const running = { ...daemon.status(), answers: true };
+    return runDoctor({ call, loadConfig, home, signal, daemon: running });
   },
 });
 
