@@ -34,7 +34,7 @@ export function sleep(
 }
 
 /** Waits for `promise`, but no longer than `limitMs`, and leaves no timer behind. */
-export async function settleWithin(promise: Promise<void>, limitMs: number): Promise<void> {
+export async function settleWithin(promise: Promise<unknown>, limitMs: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, limitMs)));
   await Promise.race([promise, limit]);

@@ -30,6 +30,9 @@ const maxLookMs = 1_000;
 const pollMs = 20;
 /** SIGKILL takes effect at once but for processes stuck in the kernel; more waiting would not help those. */
 const killRounds = 20;
+/** What is blurred is looked at again, a moment later and so many times: a machine is never quite still. */
+const blurredMs = 2;
+const blurredLooks = 10;
 /** The looks a process gets to finish exiting. */
 const exitingMs = [2, 8];
 
@@ -49,7 +52,7 @@ export function watchProcessTree(tree: ProcessTree): WatchedTree {
   const lookAfter = (waitMs: number) => {
     timer = setTimeout(async () => {
       // A look that fails (no more processes for ps) costs what it would have seen; the end tells.
-      await findTree(tree, known).catch(() => []);
+      await look(tree, known).catch(() => undefined);
       if (!isEnding) lookAfter(Math.min(waitMs * 2, tree.maxLookMs ?? maxLookMs));
     }, waitMs);
   };
@@ -70,12 +73,12 @@ async function endTree(
   tree: ProcessTree,
   { known, graceMs }: { readonly known: KnownProcesses; readonly graceMs: number },
 ): Promise<TreeEnding> {
-  let alive = await findTree(tree, known);
+  let alive = await findClearly(tree, known);
   // A process that is just exiting still looks alive: only what stays is told and signalled.
   for (const waitMs of exitingMs) {
     if (alive.length === 0) break;
     await Bun.sleep(waitMs);
-    alive = await findTree(tree, known);
+    alive = await findClearly(tree, known);
   }
   const found = alive.length;
   if (found === 0) return { found, left: 0 };
@@ -85,7 +88,7 @@ async function endTree(
   const deadline = performance.now() + graceMs;
   while (alive.length > 0 && performance.now() < deadline) {
     await Bun.sleep(pollMs);
-    alive = await findTree(tree, known);
+    alive = await findClearly(tree, known);
     // Those that were forked meanwhile have heard nothing yet.
     for (const pid of alive.filter((each) => !told.has(each))) {
       told.add(pid);
@@ -95,7 +98,7 @@ async function endTree(
   for (let round = 0; alive.length > 0 && round < killRounds; round++) {
     signalTree(tree, alive, "SIGKILL");
     await Bun.sleep(pollMs);
-    alive = await findTree(tree, known);
+    alive = await findClearly(tree, known);
   }
   return { found, left: alive.length };
 }
@@ -132,9 +135,32 @@ export function selectTree(
   return [...selected];
 }
 
-async function findTree(tree: ProcessTree, known: KnownProcesses): Promise<number[]> {
-  const rows = process.platform === "linux" ? readProc(tree.marker) : await askPs(tree.marker);
-  return selectTree(rows, tree, known).filter((pid) => tree.spared?.has(pid) !== true);
+/** Every process of the tree, also where the first look comes while one of them forks or becomes another program. */
+async function findClearly(tree: ProcessTree, known: KnownProcesses): Promise<readonly number[]> {
+  let clearLooks = 0;
+  for (let again = 0; ; again++) {
+    const { pids, isBlurred } = await look(tree, known);
+    clearLooks = isBlurred ? 0 : clearLooks + 1;
+    // Where something moved, one clear look is not believed.
+    const isOver = clearLooks === (again === 0 ? 1 : 2);
+    if (pids.length > 0 || isOver || again === blurredLooks) return pids;
+    await Bun.sleep(blurredMs);
+  }
+}
+
+interface Look {
+  readonly pids: readonly number[];
+  /** Something began or ended meanwhile, so that a process may be there and not seen. */
+  readonly isBlurred: boolean;
+}
+
+async function look(tree: ProcessTree, known: KnownProcesses): Promise<Look> {
+  const { rows, isBlurred } =
+    process.platform === "linux"
+      ? readProc(tree)
+      : { rows: await askPs(tree.marker), isBlurred: false };
+  const pids = selectTree(rows, tree, known).filter((pid) => tree.spared?.has(pid) !== true);
+  return { pids, isBlurred };
 }
 
 function signalTree(tree: ProcessTree, pids: readonly number[], signal: "SIGTERM" | "SIGKILL") {
@@ -154,27 +180,48 @@ export function sendSignal(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
   }
 }
 
-function readProc(marker: string): ProcessRow[] {
+function readProc({ marker, rootPid }: ProcessTree): {
+  readonly rows: readonly ProcessRow[];
+  readonly isBlurred: boolean;
+} {
   const rows: ProcessRow[] = [];
+  /**
+   * When those began that have just ended, perhaps with a child that is not listed, and those without an environment,
+   * as it is for a moment when a program takes the place of another.
+   */
+  const changing: number[] = [];
+  let hasVanished = false;
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);
     if (!Number.isInteger(pid)) continue;
     const stat = readIfThere(`/proc/${name}/stat`)?.toString("latin1");
-    if (stat === undefined) continue;
+    if (stat === undefined) {
+      hasVanished = true;
+      continue;
+    }
     // proc_pid_stat(5): the name in parentheses may hold anything, the fields after it are plain.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const [state, parent, group, session] = fields;
-    if (state === "Z" || state === "X") continue;
+    const started = Number(fields[19]);
+    if (state === "Z" || state === "X") {
+      changing.push(started);
+      continue;
+    }
+    const environment = readIfThere(`/proc/${name}/environ`);
+    if (!environment?.length) changing.push(started);
     rows.push({
       pid,
       parent: Number(parent),
       group: Number(group),
       session: Number(session),
       started: fields[19] ?? "",
-      marked: readIfThere(`/proc/${name}/environ`)?.includes(marker) ?? false,
+      marked: environment?.includes(marker) ?? false,
     });
   }
-  return rows;
+  // Older ones are none of the tree: kernel threads, other users' programs.
+  const rootStarted = Number(rows.find(({ pid }) => pid === rootPid)?.started ?? 0);
+  const isChanging = changing.some((started) => started >= rootStarted);
+  return { rows, isBlurred: hasVanished || isChanging };
 }
 
 /** Undefined for a process that is gone or belongs to another user. */

@@ -3,7 +3,7 @@ import { OptaError } from "../protocol/error.ts";
 import { createAttachedClient } from "./attached.ts";
 import type { Client } from "./client.ts";
 import type { ConnectOptions } from "./connect-options.ts";
-import { askDaemon, findDaemon, patientLimitMs } from "./daemon-address.ts";
+import { askDaemon, findDaemon, hasDaemon, patientLimitMs } from "./daemon-address.ts";
 import { createDaemonTransport } from "./daemon-transport.ts";
 
 /**
@@ -16,7 +16,9 @@ export async function attach(options: ConnectOptions): Promise<Client | undefine
   const state = findDaemon(directory);
   if (state === undefined) {
     if (isOptional) return undefined;
-    throw new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start");
+    throw hasDaemon(directory)
+      ? new OptaError("daemon-unreachable", "the daemon is not to be found", "opta daemon restart")
+      : new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start");
   }
   const health = await askDaemon(state, isOptional ? {} : { limitMs: patientLimitMs });
   if (health === undefined) {

@@ -12,6 +12,7 @@ import {
 } from "../protocol/operation-routes.ts";
 import type { OperationParams, OperationResult } from "../protocol/operations.ts";
 import { toQuery } from "../protocol/query.ts";
+import { sessionIdPattern, sessionIdRule } from "../protocol/session-id.ts";
 import type { Client } from "./client.ts";
 
 export interface DaemonRequest {
@@ -50,7 +51,8 @@ export function createAttachedClient(transport: DaemonTransport): Client {
     // named (daemon-address.ts): schemas on this side would cost every start more than all the rest of it.
     const request = toRequest(operation, params as Readonly<Record<string, unknown>>);
     const response = await transport.request({ ...request, signal: options?.signal });
-    if (response.status === 413) throw tooLarge();
+    const refusal = tooLarge(response.status);
+    if (refusal !== undefined) throw refusal;
     const body = await readBody(response);
     const { forwarded }: OperationRoute = operationRoutes[operation];
     if (forwarded) return { status: response.status, body } as OperationResult<N>;
@@ -99,6 +101,7 @@ function toRequest(
   const filled = path.replace(/:(\w+)/g, (_, name: string) => {
     const value = String(rest[name]);
     delete rest[name];
+    checkPathParameter(name, value);
     return encodeURIComponent(value);
   });
   const isRepeatable = method === "GET" || params["idempotencyKey"] !== undefined;
@@ -108,12 +111,29 @@ function toRequest(
   return { method, path: filled + toQuery(rest), isRepeatable };
 }
 
+/** Some values would lead to another route, since URLs are shortened by their "..". @throws OptaError usage */
+function checkPathParameter(name: string, value: string): void {
+  if (name === "sessionId") {
+    if (sessionIdPattern.test(value)) return;
+    throw new OptaError("usage", `sessionId: ${sessionIdRule}`, "opta sessions list");
+  }
+  if (/^\.{0,2}$/.test(value)) throw new OptaError("usage", `${name}: cannot be "${value}"`);
+}
+
 /** What HTTP itself refuses, without a word of ours. */
-function tooLarge(): OptaError {
+function tooLarge(status: number): OptaError | undefined {
+  if (status === 413) {
+    return new OptaError(
+      "too-large",
+      "a daemon takes at most 10 MB at once",
+      "opta do --embedded …   (or name the file in the task: opta can read it in parts)",
+    );
+  }
+  if (status !== 431) return undefined;
   return new OptaError(
     "too-large",
-    "a daemon takes at most 10 MB at once",
-    "opta do --embedded …   (or name the file in the task: opta can read it in parts)",
+    "a daemon takes at most 16 KB of text to look for",
+    "opta sessions search WORDS   (fewer of them)",
   );
 }
 

@@ -4,7 +4,7 @@ import type { OptaEvent } from "../protocol/event.ts";
 import type { OperationName, OperationParams, OperationResult } from "../protocol/operations.ts";
 
 export interface Client {
-  /** @throws OptaError with the operation's code; params are checked against the table first (`usage`). */
+  /** @throws OptaError with the operation's code; whoever does the work checks params against the table (`usage`). */
   call<N extends OperationName>(
     operation: N,
     params: OperationParams<N>,

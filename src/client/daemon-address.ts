@@ -1,5 +1,6 @@
 // Finding the daemon of a directory: state.json says where, the lock says that its writer lives, its own answer that
 // it is the one and speaks our contract (promises D2). Shared by whoever attaches and by the daemon commands.
+import { existsSync } from "node:fs";
 import { OptaError, toPeerError } from "../protocol/error.ts";
 import { daemonPaths, isDaemonAlive } from "../store/daemon-place.ts";
 import { type DaemonState, readDaemonState } from "../store/daemon-state.ts";
@@ -30,6 +31,12 @@ export function findDaemon(root: string): DaemonState | undefined {
   const paths = daemonPaths(root);
   const state = readDaemonState(paths);
   return state !== undefined && isDaemonAlive(paths) ? state : undefined;
+}
+
+/** Whether one is there that cannot be found: its state.json cannot be read. One that has none is coming or going. */
+export function hasDaemon(root: string): boolean {
+  const paths = daemonPaths(root);
+  return existsSync(paths.state) && isDaemonAlive(paths);
 }
 
 /**

@@ -8,11 +8,11 @@ import type { Config } from "./schema.ts";
 import { readSettingsText, settingsPath } from "./settings-text.ts";
 import { providerVariables, settingVariables } from "./variables.ts";
 
-/** Of the settings that hold. */
+/** Of the settings that hold, with the home that `~/` means in rules. */
 export function settingsDigest(config: Config, environment: Environment, token: string): string {
   // How the daemon serves and which servers clients manage decides nothing about a turn.
   const { daemon: _, mcp: __, ...deciding } = config;
-  return digest([token, deciding, given(providerVariables, environment)]);
+  return digest([token, deciding, given(providerVariables, environment), environment.home]);
 }
 
 /**
@@ -25,7 +25,7 @@ export function settingsSourceDigest(
   token: string,
 ): string {
   const names = [...Object.keys(settingVariables), ...providerVariables];
-  return digest([token, version, text ?? null, given(names, environment)]);
+  return digest([token, version, text ?? null, given(names, environment), environment.home]);
 }
 
 /**

@@ -3,7 +3,7 @@ import { version } from "../base/version.ts";
 import { isDialect, type Dialect } from "../protocol/dialect.ts";
 import { OptaError } from "../protocol/error.ts";
 import type { Health, Metrics } from "../protocol/health.ts";
-import { sessionIdSchema } from "../protocol/session.ts";
+import { sessionIdPattern, sessionIdRule } from "../protocol/session-id.ts";
 import { settingsDigest, settingsSourceDigest } from "../config/settings-digest.ts";
 import type { ClientOperationContext } from "./client-operations.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
@@ -158,9 +158,8 @@ function runtime({ engine, times, subscriberCount }: DaemonParts): Health["runti
 
 /** @throws OptaError usage */
 export function checkedSessionId(given: string | null | undefined): string {
-  const checked = sessionIdSchema.safeParse(given ?? "");
-  if (checked.success) return checked.data;
-  throw new OptaError("usage", "a session id has 1 to 64 of A-Z a-z 0-9 _ -");
+  if (sessionIdPattern.test(given ?? "")) return given ?? "";
+  throw new OptaError("usage", sessionIdRule);
 }
 
 /** Undefined for what is no whole number from 0 up. */

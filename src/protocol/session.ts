@@ -3,11 +3,9 @@
 // schemas are made when they are used: a new session needs none but the id's.
 import * as z from "zod";
 import { messageSchema } from "./message.ts";
+import { sessionIdPattern, sessionIdRule } from "./session-id.ts";
 
-/** Session ids become file names: this charset and nothing else (contracts/daemon-v3.md section 2). */
-export const sessionIdSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, "a session id has 1 to 64 of A-Z a-z 0-9 _ -");
+export const sessionIdSchema = z.string().regex(sessionIdPattern, sessionIdRule);
 
 /** Everything optional that some writer leaves out; loose, so that unknown fields survive a rewrite. */
 export const sessionFileSchema = z.lazy(() =>

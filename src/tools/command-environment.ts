@@ -4,10 +4,11 @@
 
 /**
  * Removed by name. BUN_*: BUN_BE_BUN turns this executable into the bun command line. NAPI_RS_*: loads any
- * library into Node programs of ours. BASH_*: BASH_ENV runs a file first, BASH_FUNC_* replaces commands.
+ * library into Node programs of ours. BASH_*: BASH_ENV runs a file first, BASH_FUNC_* replaces commands. TMOUT,
+ * FUNCNEST and GREP_OPTIONS would also change the shell that watches over the command (command-process.ts).
  */
 const removedNames =
-  /^(?:BUN_|OPTA_|ANTHROPIC_|OPENAI_|NAPI_RS_|BASH_)|^(?:ENV|BASHOPTS|SHELLOPTS|PROMPT_COMMAND|PS4|IFS|CDPATH|GLOBIGNORE|POSIXLY_CORRECT|OLDPWD)$/;
+  /^(?:BUN_|OPTA_|ANTHROPIC_|OPENAI_|NAPI_RS_|BASH_)|^(?:ENV|BASHOPTS|SHELLOPTS|PROMPT_COMMAND|PS4|IFS|CDPATH|GLOBIGNORE|POSIXLY_CORRECT|OLDPWD|TMOUT|FUNCNEST|GREP_OPTIONS)$/;
 
 /** Short words only as whole words; AUTH neither in AUTHOR nor for the socket of an agent. */
 const secretName =

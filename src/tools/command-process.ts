@@ -3,6 +3,7 @@
 // they belong together (Bun gives a socket each, which breaks `> /dev/stderr` on Linux and the order of lines), and
 // a watchdog that ends the command when we are killed (promises C2). Knows nothing of limits, results or permissions.
 import { closeSync, writeSync } from "node:fs";
+import { settleWithin } from "../base/clock.ts";
 import { createId } from "../base/ids.ts";
 import { type TreeEnding, watchProcessTree } from "../base/process-tree.ts";
 
@@ -20,7 +21,7 @@ const bash = ["/bin/bash", "--noprofile", "--norc", "-c"] as const;
  */
 const supervisor = `
 watch() {
-  trap '' TERM INT
+  trap '' TERM INT HUP QUIT
   read -r -u 3 word
   [ "$word" = done ] && exit
   PATH=/usr/bin:/bin
@@ -36,15 +37,16 @@ watch() {
   kill -KILL 0
 }
 keep() {
-  trap : TERM INT
+  trap '' TERM INT HUP QUIT
   watch "$2" </dev/null >/dev/null 2>&1 &
   watchdog=$!
-  exec 4> >(trap '' TERM INT; exec /bin/cat 3<&- 2>/dev/null)
+  exec 4> >(exec /bin/cat 3<&- 2>/dev/null)
   if [ "$3" = joined ]; then
     exec 5>&4
   else
-    exec 5> >(trap '' TERM INT; exec /bin/cat 3<&- 4>&- >&2) 2>/dev/null
+    exec 5> >(exec /bin/cat 3<&- 4>&- >&2) 2>/dev/null
   fi
+  trap : TERM INT HUP QUIT
   ${bash.join(" ")} "$1" >&4 2>&5 3<&- 4>&- 5>&-
   code=$?
   exec >/dev/null 2>&1 4>&- 5>&-
@@ -95,6 +97,9 @@ export interface CommandProcessOptions {
 /** A promise holds up the stream, and with it what writes to it. */
 type OutputListener = (bytes: Uint8Array) => Promise<void> | void;
 
+/** What the report of the command's end may take longer than the end of the shell that started it. */
+const lateReportMs = 50;
+
 /** Between SIGTERM and SIGKILL (promises C1: nothing is left after 2 s). */
 const usualGraceMs = 1_000;
 
@@ -139,10 +144,14 @@ export function startCommand(options: CommandProcessOptions): CommandProcess {
     watchers.add(child.pid).add(end.keeperPid);
     told.resolve({ exitCode: end.exitCode, signal: undefined });
   });
-  const died = child.exited.then((code) => ({
-    exitCode: child.signalCode === null ? code : undefined,
-    signal: child.signalCode === null ? undefined : String(child.signalCode),
-  }));
+  const died = child.exited.then(async (code) => {
+    // A signal to the whole group ends the first shell and, just so, the command: its own end tells more.
+    await settleWithin(told.promise, lateReportMs);
+    return {
+      exitCode: child.signalCode === null ? code : undefined,
+      signal: child.signalCode === null ? undefined : String(child.signalCode),
+    };
+  });
   return {
     pid: child.pid,
     exited: Promise.race([told.promise, died]),

@@ -725,6 +725,32 @@ describe("a session goes to and fro:", () => {
   });
 });
 
+test("what is no session id is refused in the same words with and without a daemon", async () => {
+  using place = createPlace();
+  const where = { place };
+  const ask = async () => {
+    const answers = [];
+    for (const id of ["", ".", "..", "a/b"]) {
+      for (const words of [
+        ["sessions", "show"],
+        ["sessions", "delete"],
+        ["do", "--resume"],
+      ]) {
+        const { exitCode, stdout, stderr } = await run(where, [...words, id]);
+        answers.push({ words, id, exitCode, stdout, stderr });
+      }
+    }
+    return answers;
+  };
+  const embedded = await ask();
+  expect(embedded[0]).toMatchObject({ exitCode: 2, stdout: "" });
+  await using daemon = await startDaemon(where);
+  expect(await ask()).toEqual(embedded);
+  const long = await run(where, ["sessions", "search", "x".repeat(20_000)]);
+  expect(long).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("at most 16 KB") });
+  expect((await daemon.fetch("/v3/health")).status).toBe(200);
+});
+
 describe("sessions delete of one that is open in the daemon", () => {
   test("deletes what rests there, and its events", async () => {
     using place = createPlace();

@@ -411,6 +411,10 @@ test("a daemon whose state cannot be read, or with settings that cannot, is told
     stdout: "daemon not answering\n",
     stderr: "  opta daemon restart\n",
   });
+  expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject({
+    exitCode: 1,
+    stderr: "opta: the daemon is not to be found\n  opta daemon restart\n",
+  });
   expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
   expect(await daemon.process.exited).toBe(0);
 });

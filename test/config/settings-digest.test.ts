@@ -92,6 +92,13 @@ describe("a command and a daemon do the same work", () => {
     expect(await ask(digests)).toEqual({ same: false, loads: 1 });
   });
 
+  test("nor with another home, which the rules of both may mean", async () => {
+    write('{"permissions": {"rules": [{"decision": "deny", "path": "~/private/**"}]}}');
+    const digests = await daemonDigests({ HOME: "/home/ada" });
+    expect(await ask(digests, { variables: { HOME: "/home/bob" } })).toMatchObject({ same: false });
+    expect(await ask(digests, { variables: { HOME: "/home/ada" } })).toMatchObject({ same: true });
+  });
+
   test("and flags that were not given are no other source", async () => {
     expect(await ask(await daemonDigests(), { flags: { "connection.port": undefined } })).toEqual({
       same: true,

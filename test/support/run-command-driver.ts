@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createRunCommandTool } from "../../src/tools/run-command.ts";
 
-const tool = createRunCommandTool({ environment: { PATH: "/usr/bin:/bin" } });
+const tool = createRunCommandTool({ environment: { ...process.env, PATH: "/usr/bin:/bin" } });
 const context = {
   workspace: process.cwd(),
   outputDirectory: join(process.cwd(), "driver-output"),

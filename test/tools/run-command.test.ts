@@ -40,6 +40,24 @@ const contextWith = (signal: AbortSignal, directory = workspace) => ({
 const run = (command: string, timeout?: number) =>
   tool.run({ command, timeout }, contextWith(new AbortController().signal));
 
+/** A process of opta's that runs the command, until it is killed. */
+const startDriver = (command: string, variables: Record<string, string> = {}) =>
+  Bun.spawn(
+    [process.execPath, join(import.meta.dir, "../support/run-command-driver.ts"), command],
+    {
+      cwd: workspace,
+      env: { ...process.env, ...variables },
+      stdout: "ignore",
+      stderr: "ignore",
+    },
+  );
+
+async function expectGone(words: string): Promise<void> {
+  const deadline = performance.now() + 2_000;
+  while ((await runningWith(words)).length > 0 && performance.now() < deadline) await Bun.sleep(50);
+  expect(await runningWith(words)).toEqual([]);
+}
+
 describe("run_command", () => {
   test("declares the command itself as its effect", async () => {
     expect(await tool.effects({ command: "ls | wc" }, workspace)).toEqual([
@@ -178,6 +196,43 @@ describe("run_command", () => {
     expect(await runningWith(`sleep ${seconds}`)).toEqual([]);
   });
 
+  test("nothing is left of a chain of programs that was just becoming the next one", async () => {
+    const seconds = uniqueSleep();
+    for (let round = 0; round < 25; round += 1) {
+      await run(`setsid setsid sleep ${seconds} >/dev/null 2>&1 & exit`);
+      expect([round, await runningWith(`sleep ${seconds}`)]).toEqual([round, []]);
+    }
+  }, 20_000);
+
+  test("variables of the user's shell end no command and hide none from its watchdog", async () => {
+    const seconds = uniqueSleep();
+    const restless = createRunCommandTool({
+      environment: { PATH: "/usr/bin:/bin", TMOUT: "1", FUNCNEST: "1" },
+    });
+    const { text } = await restless.run(
+      { command: "sleep 1.2; exit 6" },
+      contextWith(new AbortController().signal),
+    );
+    expect(text).toBe("exit code 6");
+    const driver = startDriver(`setsid sleep ${seconds} & sleep ${seconds}`, { FUNCNEST: "1" });
+    while ((await runningWith(`sleep ${seconds}`)).length < 2) await Bun.sleep(50);
+    driver.kill("SIGKILL");
+    await expectGone(`sleep ${seconds}`);
+  });
+
+  test("a command that signals its own group keeps its output and its own end", async () => {
+    const ends = [
+      ["kill -QUIT 0; echo here; exit 3", "here\nexit code 3"],
+      ["echo here; kill 0; sleep 5", "here\nkilled by SIGTERM (exit code 143)"],
+      ["echo here; kill -HUP 0; sleep 5", "here\nkilled by SIGHUP (exit code 129)"],
+    ] as const;
+    for (const [command, end] of ends) {
+      for (let round = 0; round < 3; round += 1) {
+        expect([command, (await run(command)).text]).toEqual([command, end]);
+      }
+    }
+  });
+
   test("nothing is left two seconds after a cancel, however deaf", async () => {
     const seconds = uniqueSleep();
     const controller = new AbortController();
@@ -194,20 +249,6 @@ describe("run_command", () => {
     expect(first?.text).toEndWith("cancelled");
     expect(await runningWith(`sleep ${seconds}`)).toEqual([]);
   });
-
-  /** A process of opta's that runs the command, until it is killed. */
-  const startDriver = (command: string) =>
-    Bun.spawn(
-      [process.execPath, join(import.meta.dir, "../support/run-command-driver.ts"), command],
-      { cwd: workspace, stdout: "ignore", stderr: "ignore" },
-    );
-
-  async function expectGone(words: string): Promise<void> {
-    const deadline = performance.now() + 2_000;
-    while ((await runningWith(words)).length > 0 && performance.now() < deadline)
-      await Bun.sleep(50);
-    expect(await runningWith(words)).toEqual([]);
-  }
 
   test("when opta itself is killed the command ends too", async () => {
     const seconds = uniqueSleep();

@@ -1,7 +1,6 @@
 // `opta daemon`: start, stop and look at the process that serves many clients. It runs by itself (daemon-run.ts);
 // these commands only talk to it. They load late what `opta daemon run` does not need, so that it stays small.
-import { existsSync } from "node:fs";
-import { daemonPaths, isDaemonAlive, makeDaemonDirectory } from "../../store/daemon-place.ts";
+import { daemonPaths, makeDaemonDirectory } from "../../store/daemon-place.ts";
 import type { DaemonState } from "../../store/daemon-state.ts";
 import { type CommandContext, type CommandGroup, defineCommand, type Flags } from "../command.ts";
 import { toJsonText } from "../output/json.ts";
@@ -71,21 +70,19 @@ const status = defineCommand({
   args: { json },
   examples: ["opta daemon status", "opta daemon status --json | jq .state.port"],
   async run({ args, io, loadDirectory }) {
-    const { askDaemon, findDaemon } = await import("../../client/daemon-address.ts");
+    const { askDaemon, findDaemon, hasDaemon } = await import("../../client/daemon-address.ts");
     const root = loadDirectory();
-    const paths = daemonPaths(root);
     const found = findDaemon(root);
     const health = found && (await askDaemon(found, { limitMs: statusLimitMs }));
     const state = found && health ? withoutToken(found) : null;
-    const logsPath = paths.log;
+    const logsPath = daemonPaths(root).log;
     if (args.json) {
       const runtime = health?.runtime ?? null;
       io.stdout.write(toJsonText({ running: state !== null, state, runtime, logsPath }));
       return 0;
     }
     if (state === null || health === undefined) {
-      // One whose state cannot be read is there, and nobody finds it; one that has none is coming or going.
-      const isThere = found !== undefined || (existsSync(paths.state) && isDaemonAlive(paths));
+      const isThere = found !== undefined || hasDaemon(root);
       io.stdout.write(`daemon ${isThere ? "not answering" : "not running"}\n`);
       io.stderr.write(`  ${isThere ? "opta daemon restart" : "opta daemon start"}\n`);
       return 0;
