@@ -192,7 +192,8 @@ function stream(playing: {
       const last = next.value.at(-1)?.type;
       if (last === "drop") {
         end();
-        await Bun.sleep(5);
+        // A connection that breaks takes along what its reader has not taken yet.
+        await Bun.sleep(25);
         return controller.error(new Error("dropped"));
       }
       if (last === "silence")
