@@ -251,7 +251,8 @@ export function createOpenSessions(options: OpenSessionsOptions): OpenSessions {
       oneAtATime(sessionId, async () => {
         await endOthers();
         const session = sessions.get(sessionId);
-        await session?.close(new OptaError("cancelled", "the session was deleted"));
+        const gone = new OptaError("not-found", "the session was deleted", "opta sessions list");
+        await session?.close(gone);
         const isKnown = session !== undefined || log.lastSeq(sessionId) > 0;
         await store.delete(sessionId).catch((thrown: unknown) => {
           // Its file went before; what is left of it goes now.

@@ -128,6 +128,7 @@ export function createSession(options: SessionOptions): Session {
       clientId,
       message: reason.message,
       code: reason.code,
+      ...(reason.hint === undefined ? {} : { hint: reason.hint }),
     });
   }
 

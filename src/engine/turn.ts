@@ -67,7 +67,7 @@ export async function runTurn(
 
 /** What was said stays: the next command goes on from there. */
 function withWayOn(error: OptaError, sessionId: string): OptaError {
-  if (error.code !== "daemon-stopping") return error;
+  if (error.code !== "daemon-stopping" && error.code !== "cancelled") return error;
   return new OptaError(error.code, error.message, `opta do --resume ${sessionId}`);
 }
 

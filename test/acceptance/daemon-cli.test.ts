@@ -813,7 +813,10 @@ describe("sessions delete of one that is open in the daemon", () => {
     const waiting = run(where, ["do", "--attach", "--resume", sessionId, "hi"]);
     await until(() => lmx.requests.length === 1, "the request");
     expect((await run(where, ["sessions", "delete", sessionId])).exitCode).toBe(0);
-    expect(await waiting).toMatchObject({ stderr: "opta: the session was deleted\n" });
+    expect(await waiting).toMatchObject({
+      exitCode: 1,
+      stderr: "opta: the session was deleted\n  opta sessions list\n",
+    });
   });
 
   async function expectDeleted(

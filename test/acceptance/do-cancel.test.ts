@@ -61,6 +61,10 @@ test("Ctrl+C while the model reads the prompt ends at once", async () => {
   started.process.kill("SIGINT");
   expect(await started.process.exited).toBe(130);
   expectConsistent(place);
+  const [session] = place.sessions();
+  expect(await started.process.stderr.text()).toBe(
+    `opta: Turn cancelled\n  opta do --resume ${session?.id}\n`,
+  );
 });
 
 test("Ctrl+C while a command runs kills all of its processes, those that hide included", async () => {
