@@ -2,7 +2,7 @@
 // that left both (setsid, nohup, double fork) but still carry the marker it put into their environment. It is
 // looked at from time to time while it runs: a descendant seen once is known after its parents are gone. What
 // is never seen below them, because it left at once and without its environment, is the sandbox's work.
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 
 export interface ProcessTree {
   /** Leader of its own session and group. */
@@ -30,9 +30,9 @@ const maxLookMs = 1_000;
 const pollMs = 20;
 /** SIGKILL takes effect at once but for processes stuck in the kernel; more waiting would not help those. */
 const killRounds = 20;
-/** What is blurred is looked at again, a moment later and so many times: a machine is never quite still. */
+/** What is blurred is looked at again, a moment later and for so long: a busy machine is never quite still. */
 const blurredMs = 2;
-const blurredLooks = 10;
+const blurredLimitMs = 40;
 /** The looks a process gets to finish exiting. */
 const exitingMs = [2, 8];
 
@@ -137,13 +137,14 @@ export function selectTree(
 
 /** Every process of the tree, also where the first look comes while one of them forks or becomes another program. */
 async function findClearly(tree: ProcessTree, known: KnownProcesses): Promise<readonly number[]> {
+  const deadline = performance.now() + blurredLimitMs;
   let clearLooks = 0;
   for (let again = 0; ; again++) {
     const { pids, isBlurred } = await look(tree, known);
     clearLooks = isBlurred ? 0 : clearLooks + 1;
     // Where something moved, one clear look is not believed.
     const isOver = clearLooks === (again === 0 ? 1 : 2);
-    if (pids.length > 0 || isOver || again === blurredLooks) return pids;
+    if (pids.length > 0 || isOver || performance.now() > deadline) return pids;
     await Bun.sleep(blurredMs);
   }
 }
@@ -155,12 +156,14 @@ interface Look {
 }
 
 async function look(tree: ProcessTree, known: KnownProcesses): Promise<Look> {
-  const { rows, isBlurred } =
+  const { rows, changing, hasVanished } =
     process.platform === "linux"
-      ? readProc(tree)
-      : { rows: await askPs(tree.marker), isBlurred: false };
+      ? readProc(tree.marker)
+      : { rows: await askPs(tree.marker), changing: [], hasVanished: false };
   const pids = selectTree(rows, tree, known).filter((pid) => tree.spared?.has(pid) !== true);
-  return { pids, isBlurred };
+  // What began before the root is none of the tree: kernel threads, other users' programs.
+  const rootStarted = Number(known.get(tree.rootPid) ?? 0);
+  return { pids, isBlurred: hasVanished || changing.some((started) => started >= rootStarted) };
 }
 
 function signalTree(tree: ProcessTree, pids: readonly number[], signal: "SIGTERM" | "SIGKILL") {
@@ -180,15 +183,19 @@ export function sendSignal(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
   }
 }
 
-function readProc({ marker, rootPid }: ProcessTree): {
+interface ProcRead {
   readonly rows: readonly ProcessRow[];
-  readonly isBlurred: boolean;
-} {
-  const rows: ProcessRow[] = [];
   /**
    * When those began that have just ended, perhaps with a child that is not listed, and those without an environment,
    * as it is for a moment when a program takes the place of another.
    */
+  readonly changing: readonly number[];
+  /** One that was listed is not there any more. */
+  readonly hasVanished: boolean;
+}
+
+function readProc(marker: string): ProcRead {
+  const rows: ProcessRow[] = [];
   const changing: number[] = [];
   let hasVanished = false;
   for (const name of readdirSync("/proc")) {
@@ -196,7 +203,7 @@ function readProc({ marker, rootPid }: ProcessTree): {
     if (!Number.isInteger(pid)) continue;
     const stat = readIfThere(`/proc/${name}/stat`)?.toString("latin1");
     if (stat === undefined) {
-      hasVanished = true;
+      hasVanished ||= !existsSync(`/proc/${name}`);
       continue;
     }
     // proc_pid_stat(5): the name in parentheses may hold anything, the fields after it are plain.
@@ -218,10 +225,7 @@ function readProc({ marker, rootPid }: ProcessTree): {
       marked: environment?.includes(marker) ?? false,
     });
   }
-  // Older ones are none of the tree: kernel threads, other users' programs.
-  const rootStarted = Number(rows.find(({ pid }) => pid === rootPid)?.started ?? 0);
-  const isChanging = changing.some((started) => started >= rootStarted);
-  return { rows, isBlurred: hasVanished || isChanging };
+  return { rows, changing, hasVanished };
 }
 
 /** Undefined for a process that is gone or belongs to another user. */

@@ -8,7 +8,7 @@ import { createDaemonTransport } from "./daemon-transport.ts";
 
 /**
  * @returns undefined where an engine in this process has to do the work
- * @throws OptaError daemon-unreachable | state-conflict, with mode "attach"
+ * @throws OptaError daemon-unreachable | state-conflict, with mode "attach", or what the daemon says is wrong with it
  */
 export async function attach(options: ConnectOptions): Promise<Client | undefined> {
   const { directory } = options;
@@ -21,10 +21,11 @@ export async function attach(options: ConnectOptions): Promise<Client | undefine
       : new OptaError("daemon-unreachable", "no daemon is running", "opta daemon start");
   }
   const health = await askDaemon(state, isOptional ? {} : { limitMs: patientLimitMs });
-  if (health === undefined) {
-    const message = "the daemon does not answer";
-    if (!isOptional) throw new OptaError("daemon-unreachable", message, "opta daemon restart");
-    options.notice(`${message}: working without it`);
+  if (health instanceof OptaError) {
+    // Where the settings of both are what is wrong, they are told as this command's own.
+    await options.loadConfig();
+    if (!isOptional) throw health;
+    options.notice(`${health.message}: working without it`);
     return undefined;
   }
   if (!(await options.isSameWork(health, state.token))) {

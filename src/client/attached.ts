@@ -51,7 +51,7 @@ export function createAttachedClient(transport: DaemonTransport): Client {
     // named (daemon-address.ts): schemas on this side would cost every start more than all the rest of it.
     const request = toRequest(operation, params as Readonly<Record<string, unknown>>);
     const response = await transport.request({ ...request, signal: options?.signal });
-    const refusal = tooLarge(response.status);
+    const refusal = tooLarge(response.status, operation);
     if (refusal !== undefined) throw refusal;
     const body = await readBody(response);
     const { forwarded }: OperationRoute = operationRoutes[operation];
@@ -121,7 +121,7 @@ function checkPathParameter(name: string, value: string): void {
 }
 
 /** What HTTP itself refuses, without a word of ours. */
-function tooLarge(status: number): OptaError | undefined {
+function tooLarge(status: number, operation: OperationName): OptaError | undefined {
   if (status === 413) {
     return new OptaError(
       "too-large",
@@ -132,8 +132,8 @@ function tooLarge(status: number): OptaError | undefined {
   if (status !== 431) return undefined;
   return new OptaError(
     "too-large",
-    "a daemon takes at most 16 KB of text to look for",
-    "opta sessions search WORDS   (fewer of them)",
+    "a daemon takes at most 16 KB in a URL",
+    operation === "session.list" ? "opta sessions search WORDS   (fewer of them)" : undefined,
   );
 }
 

@@ -40,13 +40,14 @@ export function hasDaemon(root: string): boolean {
 }
 
 /**
- * What the daemon says of itself; undefined when it is not the one of `state`, or another contract's, or silent.
- * @throws OptaError what it says is wrong with it: config-invalid
+ * What the daemon says of itself, or why it is of no use: daemon-unreachable where it is silent, not the one of
+ * `state`, or another contract's; else what it says is wrong with it (settings that it cannot read).
  */
 export async function askDaemon(
   state: DaemonState,
   { limitMs = healthLimitMs }: { readonly limitMs?: number } = {},
-): Promise<DaemonHealth | undefined> {
+): Promise<DaemonHealth | OptaError> {
+  const silent = new OptaError("daemon-unreachable", "the daemon does not answer", restartHint);
   try {
     const response = await fetch(`http://${state.host}:${state.port}/v3/health`, {
       headers: { authorization: `Bearer ${state.token}` },
@@ -55,19 +56,20 @@ export async function askDaemon(
       proxy: "",
     });
     const health = (await response.json()) as DaemonHealth & { contract?: unknown };
-    if (!response.ok) throw toOwnTrouble(health);
+    if (!response.ok) return toOwnTrouble(health) ?? silent;
     const { name, version } = (health.contract ?? {}) as { name?: unknown; version?: unknown };
     const isOurs = name === "opta-daemon-v3" && version === 1;
-    return isOurs && health.daemonId === state.daemonId ? health : undefined;
-  } catch (thrown) {
-    if (thrown instanceof OptaError) throw thrown;
-    return undefined; // not there, not in time, or not a daemon: all the same to who asks
+    return isOurs && health.daemonId === state.daemonId ? health : silent;
+  } catch {
+    return silent; // not there, not in time, or not a daemon: all the same to who asks
   }
 }
 
+const restartHint = "opta daemon restart";
+
 /** An error with a code is the daemon's word to its user; any other refusal may be anybody's. */
-function toOwnTrouble(body: unknown): unknown {
-  const { error, code, hint } = body as { error?: string; code?: string; hint?: string };
+function toOwnTrouble(body: unknown): OptaError | undefined {
+  const { error, code } = body as { error?: string; code?: string };
   if (code === undefined || error === undefined) return undefined;
-  return toPeerError({ code, message: error, hint });
+  return toPeerError({ code, message: `the daemon cannot serve: ${error}`, hint: restartHint });
 }

@@ -58,10 +58,14 @@ export async function startDaemonProcess(
   }
 }
 
+/** @throws OptaError what the daemon says is wrong with it */
 async function findHealthy(root: string): Promise<DaemonState | undefined> {
   const state = findDaemon(root);
   if (state === undefined) return undefined;
-  return (await askDaemon(state, { limitMs: patientLimitMs })) && state;
+  const health = await askDaemon(state, { limitMs: patientLimitMs });
+  if (!(health instanceof OptaError)) return state;
+  if (health.code === "daemon-unreachable") return undefined;
+  throw health;
 }
 
 function notReady(root: string, ownPid: number | undefined): OptaError {
@@ -173,7 +177,7 @@ async function askToStop(root: string): Promise<boolean> {
   const state = findDaemon(root);
   if (state === undefined) return false;
   try {
-    if (!(await askDaemon(state, { limitMs: patientLimitMs }))) return false;
+    if ((await askDaemon(state, { limitMs: patientLimitMs })) instanceof OptaError) return false;
     const response = await fetch(`http://${state.host}:${state.port}/v3/daemon/stop`, {
       method: "POST",
       headers: { authorization: `Bearer ${state.token}` },

@@ -1,6 +1,7 @@
 // Whether two processes would do a turn alike: a digest of the settings and variables that decide it, keyed by the
 // daemon's token so that it tells nothing to anybody else. A client whose own settings differ from the daemon's runs
 // its turn itself, so that no turn ever runs under other permissions than the ones its user set.
+import { resolve } from "node:path";
 import { version } from "../base/version.ts";
 import type { Environment } from "./environment.ts";
 import type { ConfigFlags } from "./load.ts";
@@ -12,7 +13,7 @@ import { providerVariables, settingVariables } from "./variables.ts";
 export function settingsDigest(config: Config, environment: Environment, token: string): string {
   // How the daemon serves and which servers clients manage decides nothing about a turn.
   const { daemon: _, mcp: __, ...deciding } = config;
-  return digest([token, deciding, given(providerVariables, environment), environment.home]);
+  return digest([token, deciding, given(providerVariables, environment), homeOf(environment)]);
 }
 
 /**
@@ -25,7 +26,7 @@ export function settingsSourceDigest(
   token: string,
 ): string {
   const names = [...Object.keys(settingVariables), ...providerVariables];
-  return digest([token, version, text ?? null, given(names, environment), environment.home]);
+  return digest([token, version, text ?? null, given(names, environment), homeOf(environment)]);
 }
 
 /**
@@ -50,6 +51,9 @@ export async function isSameWork(options: {
   const { config } = await options.loadConfig();
   return settingsDigest(config, environment, token) === digests.settings;
 }
+
+/** As `~/` means it: a slash at its end changes nothing. */
+const homeOf = ({ home }: Environment) => resolve(home);
 
 function given(names: readonly string[], { variables }: Environment) {
   return names.map((name) => variables[name] ?? null);

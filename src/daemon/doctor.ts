@@ -34,9 +34,10 @@ export interface DoctorOptions {
   readonly home: string;
   /** Where programs are looked for, ":" between them; default: this process's own PATH, completed. */
   readonly toolPath?: string;
-  /** The daemon that runs; undefined when there is none. `answers`: asked just now. */
+  /** The daemon that runs, and what is wrong with it; undefined when there is none. */
   readonly daemon?:
-    { readonly pid: number; readonly port: number; readonly answers: boolean } | undefined;
+    | { readonly pid: number; readonly port: number; readonly problem?: string | undefined }
+    | undefined;
   /** How long the model server may take; shorter in tests. */
   readonly serverLimitMs?: number;
   readonly signal: AbortSignal;
@@ -72,10 +73,10 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
 function checkDaemon(daemon: DoctorOptions["daemon"]): DoctorCheck {
   const name = "daemon";
   if (daemon === undefined) return skipped(name, "not running, and not needed: opta daemon start");
-  const { pid, port, answers } = daemon;
-  return answers
+  const { pid, port, problem } = daemon;
+  return problem === undefined
     ? passed(name, `runs as process ${pid} on port ${port}`)
-    : failed(name, `process ${pid} does not answer on port ${port}`, "opta daemon restart");
+    : failed(name, `${problem} (process ${pid}, port ${port})`, "opta daemon restart");
 }
 
 function checkSettings(loaded: LoadedConfig | OptaError): DoctorCheck {

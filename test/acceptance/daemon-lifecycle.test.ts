@@ -401,9 +401,18 @@ test("a daemon whose state cannot be read, or with settings that cannot, is told
   const settings = join(rootOf(where), "config.json");
   // Before it was asked for anything: it has no last good settings.
   writeFileSync(settings, "{");
-  const invalid = { exitCode: 2, stderr: expect.stringContaining(`${settings}:`) };
-  expect(await runBeside(where, "daemon", "status")).toMatchObject(invalid);
-  expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject(invalid);
+  const says = expect.stringContaining(`${settings}:`);
+  expect(await runBeside(where, "daemon", "status")).toMatchObject({
+    exitCode: 0,
+    stdout: "daemon not answering\n",
+    stderr: says,
+  });
+  expect(await runBeside(where, "daemon", "status", "--json")).toMatchObject({ exitCode: 0 });
+  // They are the command's own as well.
+  expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.not.stringContaining("daemon"),
+  });
   rmSync(settings);
   writeFileSync(daemon.paths.state, "garbage");
   expect(await runBeside(where, "daemon", "status")).toMatchObject({
@@ -417,6 +426,37 @@ test("a daemon whose state cannot be read, or with settings that cannot, is told
   });
   expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
   expect(await daemon.process.exited).toBe(0);
+});
+
+test("a daemon whose environment is what is wrong is told so, and worked around", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({ loop: true, turns: [{ text: "by itself" }] });
+  const where = { place, modelPort: lmx.port };
+  await using daemon = await startDaemon({ place, env: { OPTA_PORT: "abc" } });
+  const trouble =
+    'the daemon cannot serve: OPTA_PORT: connection.port must be a number, but is "abc"';
+  const mend = "  opta daemon restart\n";
+  expect(await runBeside(where, "do", "hi")).toMatchObject({
+    exitCode: 0,
+    stdout: "by itself\n",
+    stderr: `opta: ${trouble}: working without it\n`,
+  });
+  expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject({
+    exitCode: 2,
+    stderr: `opta: ${trouble}\n${mend}`,
+  });
+  expect(await runBeside(where, "daemon", "status")).toMatchObject({
+    exitCode: 0,
+    stdout: "daemon not answering\n",
+    stderr: `opta: ${trouble}\n${mend}`,
+  });
+  const doctor = await runBeside(where, "doctor");
+  expect([doctor.exitCode, doctor.stdout]).toEqual([1, expect.stringContaining(trouble)]);
+  expect(doctor.stdout).toContain(`127.0.0.1:${lmx.port} answers`);
+  expect((await runBeside(where, "daemon", "restart")).exitCode).toBe(0);
+  await using _ = guardDaemon(where);
+  expect(await daemon.process.exited).toBe(0);
+  expect(await runBeside(where, "do", "--attach", "hi")).toMatchObject({ exitCode: 0 });
 });
 
 test.skipIf(!canListenOn(80))(

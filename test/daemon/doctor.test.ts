@@ -64,7 +64,7 @@ test("everything is checked, in one order, and all is well", async () => {
   mkdirSync(join(root, "bin"));
   for (const name of ["git", "rg"]) symlinkSync("/bin/sh", join(root, "bin", name));
   writeFileSync(join(directory, "config.json"), "{}", { mode: 0o600 });
-  const { version, ok, checks } = await examine({ daemon: { pid: 42, port: 9999, answers: true } });
+  const { version, ok, checks } = await examine({ daemon: { pid: 42, port: 9999 } });
   expect({ version, ok }).toEqual({ version: "0.0.0-dev", ok: true });
   // How full this machine's disk is differs from day to day.
   const told = checks.map((each) => (each.name === "disk space" ? each.name : each));
@@ -81,12 +81,14 @@ test("everything is checked, in one order, and all is well", async () => {
 });
 
 test("a daemon that does not answer is a failure, with what to type", async () => {
-  const { ok, checks } = await examine({ daemon: { pid: 42, port: 9999, answers: false } });
+  const { ok, checks } = await examine({
+    daemon: { pid: 42, port: 9999, problem: "the daemon does not answer" },
+  });
   expect(ok).toBe(false);
   expect(checks.at(-1)).toEqual({
     name: "daemon",
     status: "fail",
-    message: "process 42 does not answer on port 9999",
+    message: "the daemon does not answer (process 42, port 9999)",
     fix: "opta daemon restart",
   });
 });

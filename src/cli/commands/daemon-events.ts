@@ -34,7 +34,7 @@ export const events = defineCommand({
     const { seq: head, storedSeq } = await client.call("session.get", { sessionId });
     const gap =
       storedSeq < head && after < head ? missing(sessionId, { storedSeq, head }) : undefined;
-    if (gap !== undefined && follow) io.stderr.write(`opta: ${gap.message}\n  ${gap.hint}\n`);
+    if (gap !== undefined && follow) io.stderr.write(`opta: ${gap.message}\n`);
     const reading = new AbortController();
     const stop = onInterrupt(() => reading.abort());
     try {

@@ -1,5 +1,7 @@
 // `opta daemon`: start, stop and look at the process that serves many clients. It runs by itself (daemon-run.ts);
 // these commands only talk to it. They load late what `opta daemon run` does not need, so that it stays small.
+import { stripTerminalText } from "../../base/terminal-text.ts";
+import { OptaError } from "../../protocol/error.ts";
 import { daemonPaths, makeDaemonDirectory } from "../../store/daemon-place.ts";
 import type { DaemonState } from "../../store/daemon-state.ts";
 import { type CommandContext, type CommandGroup, defineCommand, type Flags } from "../command.ts";
@@ -73,7 +75,9 @@ const status = defineCommand({
     const { askDaemon, findDaemon, hasDaemon } = await import("../../client/daemon-address.ts");
     const root = loadDirectory();
     const found = findDaemon(root);
-    const health = found && (await askDaemon(found, { limitMs: statusLimitMs }));
+    const answer = found && (await askDaemon(found, { limitMs: statusLimitMs }));
+    const trouble = answer instanceof OptaError ? answer : undefined;
+    const health = answer instanceof OptaError ? undefined : answer;
     const state = found && health ? withoutToken(found) : null;
     const logsPath = daemonPaths(root).log;
     if (args.json) {
@@ -84,6 +88,9 @@ const status = defineCommand({
     if (state === null || health === undefined) {
       const isThere = found !== undefined || hasDaemon(root);
       io.stdout.write(`daemon ${isThere ? "not answering" : "not running"}\n`);
+      if (trouble !== undefined && trouble.code !== "daemon-unreachable") {
+        io.stderr.write(`opta: ${stripTerminalText(trouble.message)}\n`);
+      }
       io.stderr.write(`  ${isThere ? "opta daemon restart" : "opta daemon start"}\n`);
       return 0;
     }

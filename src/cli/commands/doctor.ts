@@ -1,7 +1,7 @@
 // `opta doctor`: whether everything that opta needs is there, and what to type where it is not.
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import type { DoctorCheck, DoctorReport } from "../../daemon/doctor.ts";
-import { exitCodes } from "../../protocol/error.ts";
+import { exitCodes, OptaError } from "../../protocol/error.ts";
 import { defineCommand } from "../command.ts";
 import { toJsonText } from "../output/json.ts";
 import type { Style } from "../output/style.ts";
@@ -18,14 +18,14 @@ export const command = defineCommand({
       import("../../client/daemon-address.ts"),
     ]);
     const found = findDaemon(loadDirectory());
-    // What it says of its settings is found by their own check.
-    const health = found && (await askDaemon(found, { limitMs: patientLimitMs }).catch(() => true));
+    const health = found && (await askDaemon(found, { limitMs: patientLimitMs }));
+    const problem = health instanceof OptaError ? health.message : undefined;
     const report = await runDoctor({
       loadConfig: () => loadConfig(),
       // Connecting needs valid settings: it is part of what is checked.
       call: async (operation, params) => (await connect()).call(operation, params),
       home: environment.home,
-      daemon: found && { ...found, answers: health !== undefined },
+      daemon: found && { ...found, problem },
       toolPath: environment.toolPath,
       signal: new AbortController().signal,
     });

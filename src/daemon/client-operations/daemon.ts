@@ -54,8 +54,7 @@ const doctor = defineClientOperation({
   safety: "read",
   input: noInput,
   async run(_input, { call, loadConfig, home, signal, daemon }) {
-    const running = { ...daemon.status(), answers: true };
-    return runDoctor({ call, loadConfig, home, signal, daemon: running });
+    return runDoctor({ call, loadConfig, home, signal, daemon: daemon.status() });
   },
 });
 
