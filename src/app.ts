@@ -13,6 +13,7 @@ import type { Provider } from "./providers/provider.ts";
 import type { EventStore } from "./store/event-store.ts";
 import { createMemoryEventStore } from "./store/memory-event-store.ts";
 import { createSessionStore } from "./store/session-file.ts";
+import { sessionsDirectory } from "./store/session-place.ts";
 import { createBackgroundStarter } from "./tools/background-process.ts";
 import { createBuiltinTools } from "./tools/index.ts";
 
@@ -77,7 +78,7 @@ const now = () => new Date();
 
 function engineOptions({ directory, environment }: Pick<AppOptions, "directory" | "environment">) {
   return {
-    store: createSessionStore({ directory: join(directory, "sessions") }),
+    store: createSessionStore({ directory: sessionsDirectory(directory) }),
     startProcess: createBackgroundStarter({ environment: environment.variables }),
     // The policy compares them with paths whose links are resolved.
     home: resolveLinks(environment.home),

@@ -3,9 +3,9 @@
 // told so (before-retention). Looked at when the daemon starts, and then when a turn ends, at most once an hour: no
 // timer runs while nothing happens.
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { toOptaError } from "../protocol/error.ts";
 import { createEventRetention } from "../store/event-retention.ts";
+import { sessionPath } from "../store/session-place.ts";
 import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
 import type { LazyEngine } from "./lazy-engine.ts";
 import type { LiveSettings } from "./live-settings.ts";
@@ -42,7 +42,7 @@ export function createRetention(options: {
         maxAgeMs: retentionDays * dayMs,
         maxBytes: retentionMegabytes * 1024 * 1024,
         nowMs: Date.now(),
-        isThere: (sessionId) => existsSync(join(sessionsDirectory, `${sessionId}.json`)),
+        isThere: (sessionId) => existsSync(sessionPath(sessionsDirectory, sessionId)),
         forget: (sessionId) => events.delete(sessionId),
         isBusy: (sessionId) => engine.isBusy(sessionId),
         isStopped: () => stopped,

@@ -1,13 +1,13 @@
 // Everything that serves clients: settings, engine, routes, sockets. Loaded when the first request asks for more than
 // whether somebody is there, so that a daemon that only waits stays small (daemon.ts knows the rest).
 import { systemClock } from "../base/clock.ts";
-import { join } from "node:path";
 import type { Environment } from "../config/environment.ts";
 import { loadConfig } from "../config/load.ts";
 import type { EventLog } from "../engine/event-log.ts";
 import { toLmxWire } from "../protocol/lmx-wire.ts";
 import type { DaemonPaths } from "../store/daemon-place.ts";
 import type { DaemonState } from "../store/daemon-state.ts";
+import { sessionsDirectory } from "../store/session-place.ts";
 import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
 import { createAccess } from "./access.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
@@ -99,7 +99,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     engine,
     settings,
     log,
-    sessionsDirectory: join(options.root, "sessions"),
+    sessionsDirectory: sessionsDirectory(options.root),
   });
   retention.start();
   const keepMemory = freeMemoryAfterTurns(eventLog);

@@ -1,10 +1,10 @@
 // Ends what a crash left before anybody is served (promises E8, E9). Needs sessions and their events only: a restart
 // that waited for the whole engine would take twice as long.
-import { join } from "node:path";
 import type { EventLog } from "../engine/event-log.ts";
 import { createOpenSessions } from "../engine/open-sessions.ts";
 import type { EventStore } from "../store/event-store.ts";
 import { createSessionStore } from "../store/session-file.ts";
+import { sessionsDirectory } from "../store/session-place.ts";
 import type { LogFile } from "./log-file.ts";
 
 export async function settleSessions(options: {
@@ -15,7 +15,7 @@ export async function settleSessions(options: {
   readonly log: LogFile;
 }): Promise<void> {
   const sessions = createOpenSessions({
-    store: createSessionStore({ directory: join(options.root, "sessions") }),
+    store: createSessionStore({ directory: sessionsDirectory(options.root) }),
     events: options.events,
     log: options.eventLog,
     now: () => new Date(),

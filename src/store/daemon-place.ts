@@ -25,6 +25,9 @@ export interface DaemonPaths {
  */
 export const daemonRuntime = { BUN_JSC_useJIT: "0", BUN_GC_TIMER_DISABLE: "1" } as const;
 
+/** Where clients expect the daemon (contracts/daemon-v3.md section 1). */
+export const usualPort = 9999;
+
 /** @param root opta's own directory */
 export function daemonPaths(root: string): DaemonPaths {
   const directory = join(root, "daemon");

@@ -10,6 +10,7 @@ import { errnoOf, toStorageError } from "../base/storage-error.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
 import { sessionIdSchema, type SessionSummary } from "../protocol/session.ts";
 import { describeThisProcess, sessionLockedError } from "./session-holder.ts";
+import { sessionPath } from "./session-place.ts";
 import { readSession, type SessionReading, toSummary } from "./session-shapes.ts";
 import type { SessionLock, SessionStore } from "./session-store.ts";
 import { setAside } from "./set-aside.ts";
@@ -28,7 +29,7 @@ type Listed = SessionSummary | "corrupt" | undefined;
 
 /** Ids are checked before any path is made of them. @throws (every method that takes one) OptaError usage */
 export function createSessionStore({ directory }: SessionStoreOptions): SessionStore {
-  const pathOf = (sessionId: string) => join(directory, `${checkedId(sessionId)}.json`);
+  const pathOf = (sessionId: string) => sessionPath(directory, checkedId(sessionId));
   const sideDirectoryOf = (sessionId: string) => join(directory, checkedId(sessionId));
 
   const listed = new Map<string, { readonly stamp: string; readonly as: Listed }>();

@@ -2,7 +2,7 @@
 // these commands only talk to it. They load late what `opta daemon run` does not need, so that it stays small.
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import { OptaError } from "../../protocol/error.ts";
-import { daemonPaths, makeDaemonDirectory } from "../../store/daemon-place.ts";
+import { daemonPaths, makeDaemonDirectory, usualPort } from "../../store/daemon-place.ts";
 import type { DaemonState } from "../../store/daemon-state.ts";
 import { type CommandContext, type CommandGroup, defineCommand, type Flags } from "../command.ts";
 import { toJsonText } from "../output/json.ts";
@@ -13,9 +13,6 @@ import { logs } from "./daemon-logs.ts";
 import { portFlag, run } from "./daemon-run.ts";
 
 const json = { type: "boolean", description: "print one JSON document" } as const;
-
-/** Where clients expect it (contracts/daemon-v3.md section 1). */
-const usualPort = 9999;
 
 /** It may be busy, and a person looks at it. */
 const statusLimitMs = 2_000;

@@ -1,12 +1,13 @@
 // Operations on saved sessions, under the names and with the shapes of the existing clients; the work is the
 // engine's. Only an export writes a file here.
 import { existsSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { isAbsolute } from "node:path";
 import * as z from "zod";
 import { writeFileAtomic } from "../../base/atomic-file.ts";
 import { OptaError } from "../../protocol/error.ts";
 import { savedSession, type SessionSummary, sessionIdSchema } from "../../protocol/session.ts";
 import { createSessionStore } from "../../store/session-file.ts";
+import { sessionsDirectory } from "../../store/session-place.ts";
 import { sessionToMarkdown } from "../../store/session-markdown.ts";
 import {
   type ClientOperation,
@@ -109,7 +110,7 @@ const exportSession = defineClientOperation({
       return { path: outputPath, sizeBytes };
     }
     const { directory } = await loadConfig();
-    const store = createSessionStore({ directory: join(directory, "sessions") });
+    const store = createSessionStore({ directory: sessionsDirectory(directory) });
     return {
       path: await store.keep(sessionId, isJson ? "export.json" : "export.md", text),
       sizeBytes,
