@@ -31,7 +31,9 @@ export function createContextParts(given: {
     loadDirectory: () => configDirectory(environment),
     async connect(flags = {}, { mode = "either", anySettings = false } = {}) {
       const { connect } = await import("../client/connect.ts");
-      const load = () => loadConfig(flags);
+      let loading: ReturnType<typeof loadConfig> | undefined;
+      // Compared with the daemon's first, and then worked by: read once.
+      const load = () => (loading ??= loadConfig(flags));
       const directory = configDirectory(environment);
       const client = await connect({
         directory,

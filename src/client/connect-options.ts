@@ -7,7 +7,7 @@ export type ConnectMode = "either" | "embedded" | "attach";
 
 export interface ConnectOptions extends Omit<AppOptions, "config" | "daemonId"> {
   readonly mode: ConnectMode;
-  /** Asked only where this process does the work itself. @throws OptaError config-invalid */
+  /** Asked only where no daemon does the work. @throws OptaError config-invalid */
   readonly loadConfig: () => Promise<Pick<AppOptions, "config">>;
   /**
    * Whether the daemon would do what this process would, by the digests of its settings, keyed by its token.

@@ -109,11 +109,11 @@ async function serve(options: DaemonOptions, place: FileLock): Promise<Daemon> {
   if (hadPredecessor) log.warn("the daemon before this one did not end in good order");
   const unsettled = events.sessionsToSettle();
   if (unsettled.length > 0) {
+    const { settleSessions } = await import("./settle.ts");
+    await settleSessions({ root, events, eventLog, log });
     log.info("sessions settled: what still ran in them is told as ended", {
       count: unsettled.length,
     });
-    const { settleSessions } = await import("./settle.ts");
-    await settleSessions({ root, events, eventLog, log });
   }
   const server: SocketServer = listen({
     port: options.port,
