@@ -83,20 +83,23 @@ async function endTree(
   const found = alive.length;
   if (found === 0) return { found, left: 0 };
 
-  signalTree(tree, alive, "SIGTERM");
-  const told = new Set(alive);
+  // The group in one call first: the kernel does that at once, so that nothing can fork away meanwhile.
+  sendSignal(-tree.rootPid, "SIGTERM");
+  // Once each: to many programs a second SIGTERM means to drop everything.
+  const told = new Set(alive.filter(({ group }) => group === tree.rootPid).map(({ pid }) => pid));
   const deadline = performance.now() + graceMs;
   while (alive.length > 0 && performance.now() < deadline) {
-    await Bun.sleep(pollMs);
-    alive = await findClearly(tree, known);
-    // Those that were forked meanwhile have heard nothing yet.
-    for (const pid of alive.filter((each) => !told.has(each))) {
+    // Also those that were forked meanwhile.
+    for (const { pid } of alive.filter((each) => !told.has(each.pid))) {
       told.add(pid);
       sendSignal(pid, "SIGTERM");
     }
+    await Bun.sleep(pollMs);
+    alive = await findClearly(tree, known);
   }
   for (let round = 0; alive.length > 0 && round < killRounds; round++) {
-    signalTree(tree, alive, "SIGKILL");
+    sendSignal(-tree.rootPid, "SIGKILL");
+    for (const { pid } of alive) sendSignal(pid, "SIGKILL");
     await Bun.sleep(pollMs);
     alive = await findClearly(tree, known);
   }
@@ -114,17 +117,17 @@ export interface ProcessRow {
   readonly marked: boolean;
 }
 
-/** The pids among `rows` that belong to the tree; `known` remembers those whose parents die later. */
+/** Those of `rows` that belong to the tree; `known` remembers those whose parents die later. */
 export function selectTree(
   rows: readonly ProcessRow[],
   { rootPid }: Pick<ProcessTree, "rootPid">,
   known: KnownProcesses,
-): number[] {
+): ProcessRow[] {
   const children = Map.groupBy(rows, (row) => row.parent);
-  const selected = new Set<number>();
+  const selected = new Set<ProcessRow>();
   const take = (row: ProcessRow) => {
-    if (selected.has(row.pid) || row.pid === process.pid || row.pid <= 1) return;
-    selected.add(row.pid);
+    if (selected.has(row) || row.pid === process.pid || row.pid <= 1) return;
+    selected.add(row);
     known.set(row.pid, row.started);
     children.get(row.pid)?.forEach(take);
   };
@@ -136,21 +139,24 @@ export function selectTree(
 }
 
 /** Every process of the tree, also where the first look comes while one of them forks or becomes another program. */
-async function findClearly(tree: ProcessTree, known: KnownProcesses): Promise<readonly number[]> {
+async function findClearly(
+  tree: ProcessTree,
+  known: KnownProcesses,
+): Promise<readonly ProcessRow[]> {
   const deadline = performance.now() + blurredLimitMs;
   let clearLooks = 0;
   for (let again = 0; ; again++) {
-    const { pids, isBlurred } = await look(tree, known);
+    const { alive, isBlurred } = await look(tree, known);
     clearLooks = isBlurred ? 0 : clearLooks + 1;
     // Where something moved, one clear look is not believed.
     const isOver = clearLooks === (again === 0 ? 1 : 2);
-    if (pids.length > 0 || isOver || performance.now() > deadline) return pids;
+    if (alive.length > 0 || isOver || performance.now() > deadline) return alive;
     await Bun.sleep(blurredMs);
   }
 }
 
 interface Look {
-  readonly pids: readonly number[];
+  readonly alive: readonly ProcessRow[];
   /** Something began or ended meanwhile, so that a process may be there and not seen. */
   readonly isBlurred: boolean;
 }
@@ -160,16 +166,10 @@ async function look(tree: ProcessTree, known: KnownProcesses): Promise<Look> {
     process.platform === "linux"
       ? readProc(tree.marker)
       : { rows: await askPs(tree.marker), changing: [], hasVanished: false };
-  const pids = selectTree(rows, tree, known).filter((pid) => tree.spared?.has(pid) !== true);
+  const alive = selectTree(rows, tree, known).filter(({ pid }) => !tree.spared?.has(pid));
   // What began before the root is none of the tree: kernel threads, other users' programs.
   const rootStarted = Number(known.get(tree.rootPid) ?? 0);
-  return { pids, isBlurred: hasVanished || changing.some((started) => started >= rootStarted) };
-}
-
-function signalTree(tree: ProcessTree, pids: readonly number[], signal: "SIGTERM" | "SIGKILL") {
-  // The group in one call first: the kernel does that at once, so that nothing can fork away meanwhile.
-  sendSignal(-tree.rootPid, signal);
-  for (const pid of pids) sendSignal(pid, signal);
+  return { alive, isBlurred: hasVanished || changing.some((started) => started >= rootStarted) };
 }
 
 /** Signals a process, or with a negative number a group, that may be gone by now. */

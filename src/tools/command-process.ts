@@ -16,8 +16,9 @@ const bash = ["/bin/bash", "--noprofile", "--norc", "-c"] as const;
  * group, until it has looked three times in vain: what is just being started has no environment for a moment. Until
  * the command's end a subshell waits for that, from then on the keeper itself, so that what a command left behind is
  * never unwatched; that we may be gone when it tells of the end must not end it (PIPE). It survives a SIGTERM, which
- * the first shell does not, so that we hear of it. Each `cat` copies a pipe into a socket of ours until its last
- * writer is gone, last words after SIGTERM included.
+ * the first shell does not, so that we hear of it; but not before the keeper is told, whom we would take for a part of
+ * the command. Each `cat` copies a pipe into a socket of ours until its last writer is gone, last words after SIGTERM
+ * included.
  */
 const supervisor = `
 watch() {
@@ -56,9 +57,10 @@ keep() {
   echo exit $code >&3
   watch "$2"
 }
+trap '' INT TERM
 keep "$@" &
-trap '' INT
 echo keeper $! >&3
+trap - TERM
 exec </dev/null >/dev/null 2>&1
 wait $!
 `;

@@ -15,6 +15,8 @@ const row = (
   ...rest,
 });
 
+const pids = (rows: readonly { readonly pid: number }[]) => rows.map(({ pid }) => pid);
+
 describe("selectTree", () => {
   test("takes the root's group, session, descendants and what is marked, and nothing else", () => {
     const rows = [
@@ -28,7 +30,7 @@ describe("selectTree", () => {
       row(200, 1),
       row(201, 200),
     ];
-    expect(selectTree(rows, { rootPid: 100 }, new Map()).toSorted()).toEqual([
+    expect(pids(selectTree(rows, { rootPid: 100 }, new Map())).toSorted()).toEqual([
       100, 101, 102, 103, 104, 105, 106,
     ]);
   });
@@ -37,7 +39,7 @@ describe("selectTree", () => {
     const known = new Map<number, string>();
     selectTree([row(100, 1), row(101, 100), row(102, 100)], { rootPid: 100 }, known);
     const later = [row(101, 1), row(102, 1, { started: "later" })];
-    expect(selectTree(later, { rootPid: 100 }, known)).toEqual([101]);
+    expect(pids(selectTree(later, { rootPid: 100 }, known))).toEqual([101]);
   });
 
   test("never takes init or this process", () => {
@@ -72,6 +74,22 @@ describe("watchProcessTree", () => {
     await child.exited;
     const tree = watchProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=none" });
     expect(await tree.end({ graceMs: 1_000 })).toEqual({ found: 0, left: 0 });
+  });
+
+  test("sends SIGTERM once, in the root's group and out of it", async () => {
+    // To many programs the second one means to leave without tidying up.
+    const counts = `let n = 0; process.on("SIGTERM", () => (n++ > 0) || setTimeout(() => { console.log(n); process.exit(); }, 200)); setInterval(() => {}, 1_000); console.log("ready")`;
+    const one = `'${process.execPath}' -e '${counts}'`;
+    const child = spawn(`${one} & setsid ${one} & wait; wait`, "once");
+    const tree = watchProcessTree({ rootPid: child.pid, marker: "OPTA_TEST=once" });
+    let out = "";
+    let ending: Promise<unknown> | undefined;
+    for await (const bytes of child.stdout) {
+      out += new TextDecoder().decode(bytes);
+      if (out === "ready\nready\n") ending = tree.end({ graceMs: 5_000 });
+    }
+    await ending;
+    expect(out).toBe("ready\nready\n1\n1\n");
   });
 
   test("lets a process finish its own clean-up on SIGTERM", async () => {
