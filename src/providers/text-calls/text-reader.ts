@@ -145,9 +145,9 @@ export function createTextReader({
     return isCode ? undefined : found;
   };
 
-  /** Acts on a whole tag; false when it is text here. `behind` is the character after it, "" at the end. */
   /** Openers of thoughts that stayed part of the text or thought they stand in, and wait for their closers. */
   let openersLeft = 0;
+  /** Acts on a whole tag; false when it is text here. `behind` is the character after it, "" at the end. */
   const takeTag = (found: Tag, behind: string): boolean => {
     switch (found.kind) {
       case "stray":
