@@ -26,7 +26,10 @@ export function traceWords(place: CrashPlace, point?: CallPoint): readonly strin
   return [...strace, "-e", `trace=${tracedCalls.join(",")}`, ...inject];
 }
 
-/** The calls of the main thread from its first look into opta's directory on; before that only the runtime acts. */
+/**
+ * The calls of the main thread from its first look into opta's directory on; before that only the runtime acts. A look
+ * at the running processes is none of them: a busy machine takes thousands, and none touches a file.
+ */
 export function readPoints(place: CrashPlace): readonly CallPoint[] {
   const counts = new Map<string, number>();
   const points: CallPoint[] = [];
@@ -39,7 +42,7 @@ export function readPoints(place: CrashPlace): readonly CallPoint[] {
     const occurrence = (counts.get(name) ?? 0) + 1;
     counts.set(name, occurrence);
     const hasStarted = points.length > 0 || line.includes(place.directory);
-    if (hasStarted) points.push({ name, occurrence });
+    if (hasStarted && !line.includes('"/proc/')) points.push({ name, occurrence });
   }
   return points;
 }

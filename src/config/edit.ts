@@ -130,8 +130,8 @@ async function changeConfig(
   });
 }
 
-/** How often a change waits for another one, and how long each time: a change takes a few milliseconds. */
-const lockAttempts = 100;
+/** How often a change waits for others, and how long each time: one takes milliseconds, many on a busy machine seconds. */
+const lockAttempts = 500;
 const lockWaitMs = 20;
 
 async function whileLocked<T>(path: string, work: () => Promise<T>): Promise<T> {
