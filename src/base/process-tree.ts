@@ -114,13 +114,14 @@ export interface ProcessRow {
   readonly session: number;
   /** When it started, in whatever unit: with the pid an identity that is never used again. */
   readonly started: string;
-  readonly marked: boolean;
+  /** Its variables, among whatever else; "" where they cannot be read. */
+  readonly environment: string;
 }
 
 /** Those of `rows` that belong to the tree; `known` remembers those whose parents die later. */
 export function selectTree(
   rows: readonly ProcessRow[],
-  { rootPid }: Pick<ProcessTree, "rootPid">,
+  { rootPid, isMarked }: { readonly rootPid: number; isMarked(row: ProcessRow): boolean },
   known: KnownProcesses,
 ): ProcessRow[] {
   const children = Map.groupBy(rows, (row) => row.parent);
@@ -133,7 +134,7 @@ export function selectTree(
   };
   for (const row of rows) {
     const isOwn = row.pid === rootPid || row.group === rootPid || row.session === rootPid;
-    if (isOwn || row.marked || known.get(row.pid) === row.started) take(row);
+    if (isOwn || isMarked(row) || known.get(row.pid) === row.started) take(row);
   }
   return [...selected];
 }
@@ -162,14 +163,28 @@ interface Look {
 }
 
 async function look(tree: ProcessTree, known: KnownProcesses): Promise<Look> {
-  const { rows, changing, hasVanished } =
-    process.platform === "linux"
-      ? readProc(tree.marker)
-      : { rows: await askPs(tree.marker), changing: [], hasVanished: false };
-  const alive = selectTree(rows, tree, known).filter(({ pid }) => !tree.spared?.has(pid));
+  const { rows, changing, hasVanished } = await lookTogether();
+  const isMarked = (row: ProcessRow) => row.environment.includes(tree.marker);
+  const alive = selectTree(rows, { rootPid: tree.rootPid, isMarked }, known).filter(
+    ({ pid }) => !tree.spared?.has(pid),
+  );
   // What began before the root is none of the tree: kernel threads, other users' programs.
   const rootStarted = Number(known.get(tree.rootPid) ?? 0);
   return { alive, isBlurred: hasVanished || changing.some((started) => started >= rootStarted) };
+}
+
+let nextLook: Promise<ProcessList> | undefined;
+
+/**
+ * All processes as they are after this call. Whoever asks before the look begins shares it: a daemon that ends a hundred
+ * trees would else look at a thousand processes a hundred times, and do nothing else meanwhile.
+ */
+function lookTogether(): Promise<ProcessList> {
+  nextLook ??= new Promise((resolve) => setImmediate(resolve)).then(() => {
+    nextLook = undefined;
+    return process.platform === "linux" ? readProc() : askPs();
+  });
+  return nextLook;
 }
 
 /** Signals a process, or with a negative number a group, that may be gone by now. */
@@ -183,7 +198,7 @@ export function sendSignal(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
   }
 }
 
-interface ProcRead {
+interface ProcessList {
   readonly rows: readonly ProcessRow[];
   /**
    * When those began that have just ended, perhaps with a child that is not listed, and those without an environment,
@@ -194,7 +209,7 @@ interface ProcRead {
   readonly hasVanished: boolean;
 }
 
-function readProc(marker: string): ProcRead {
+function readProc(): ProcessList {
   const rows: ProcessRow[] = [];
   const changing: number[] = [];
   let hasVanished = false;
@@ -214,15 +229,15 @@ function readProc(marker: string): ProcRead {
       changing.push(started);
       continue;
     }
-    const environment = readIfThere(`/proc/${name}/environ`);
-    if (!environment?.length) changing.push(started);
+    const environment = readIfThere(`/proc/${name}/environ`)?.toString("latin1") ?? "";
+    if (environment === "") changing.push(started);
     rows.push({
       pid,
       parent: Number(parent),
       group: Number(group),
       session: Number(session),
       started: fields[19] ?? "",
-      marked: environment?.includes(marker) ?? false,
+      environment,
     });
   }
   return { rows, changing, hasVanished };
@@ -238,7 +253,7 @@ function readIfThere(path: string): Buffer | undefined {
 }
 
 /** ps(1) of macOS: -E adds the environment to the command, -ww keeps it whole. */
-async function askPs(marker: string): Promise<ProcessRow[]> {
+async function askPs(): Promise<ProcessList> {
   const columns = "pid=,ppid=,pgid=,stat=,lstart=,command=";
   const ps = Bun.spawn(["/bin/ps", "-axEww", "-o", columns], {
     stdin: "ignore",
@@ -246,12 +261,12 @@ async function askPs(marker: string): Promise<ProcessRow[]> {
     stderr: "ignore",
     env: { LC_ALL: "C" },
   });
-  return parsePs(await ps.stdout.text(), marker);
+  return { rows: parsePs(await ps.stdout.text()), changing: [], hasVanished: false };
 }
 
 /** Rows of `ps -axEww -o pid=,ppid=,pgid=,stat=,lstart=,command=` in the C locale. */
-export function parsePs(text: string, marker: string): ProcessRow[] {
-  const line = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S+ \S+ +\d+ [\d:]+ \d+)\s(.*)$/;
+export function parsePs(text: string): ProcessRow[] {
+  const line = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S+ \S+ +\d+ [\d:]+ \d+)\s+(.*)$/;
   return text.split("\n").flatMap((row) => {
     const [, pid, parent, group, state, started, command] = line.exec(row) ?? [];
     if (pid === undefined || state?.startsWith("Z")) return [];
@@ -262,7 +277,7 @@ export function parsePs(text: string, marker: string): ProcessRow[] {
       // macOS shows sessions only as kernel addresses.
       session: 0,
       started: started ?? "",
-      marked: command?.includes(marker) ?? false,
+      environment: command ?? "",
     };
   });
 }

@@ -15,8 +15,8 @@ export interface AccessOptions {
 }
 
 export interface Access {
-  /** "none": no page asks. */
-  originOf(request: Request): "none" | "allowed" | "refused";
+  /** "none": no page asks. @param origin the Origin header */
+  judgeOrigin(origin: string | null): "none" | "allowed" | "refused";
   /** True when the request carries the token, or with `tickets` a ticket, which is used up. */
   isAuthorized(request: Request, url: URL, options?: { readonly tickets?: boolean }): boolean;
   /** Resolves when a refusal may be told: at once at first, then after a second, once too many failed within a minute. */
@@ -47,8 +47,7 @@ export function createAccess(options: AccessOptions): Access {
     return [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
   }
 
-  function originOf(request: Request): "none" | "allowed" | "refused" {
-    const origin = request.headers.get("origin");
+  function judgeOrigin(origin: string | null): "none" | "allowed" | "refused" {
     if (origin === null) return "none";
     const allowed = [...ownOrigins(), ...options.allowedOrigins()].includes(origin);
     return allowed ? "allowed" : "refused";
@@ -63,15 +62,14 @@ export function createAccess(options: AccessOptions): Access {
   }
 
   return {
-    originOf,
+    judgeOrigin,
     isAuthorized(request, url, { tickets: takesTickets = false } = {}) {
       const bearer = /^Bearer +(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
       if (bearer !== undefined) return isEqual(sha256(bearer), tokenDigest);
       if (takesTickets && useTicket(url.searchParams.get("ticket"))) return true;
       const inUrl = url.searchParams.get("token");
-      if (inUrl === null || !options.allowQueryToken() || originOf(request) !== "allowed") {
-        return false;
-      }
+      if (inUrl === null || !options.allowQueryToken()) return false;
+      if (judgeOrigin(request.headers.get("origin")) !== "allowed") return false;
       return isEqual(sha256(inUrl), tokenDigest);
     },
     async delayRefusal() {

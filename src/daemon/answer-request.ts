@@ -1,4 +1,4 @@
-// One request, in a fixed order: which page it comes from, whether there is such a route, whether it is authorised;
+// One request, in a fixed order: what the settings are now, which page it comes from, whether there is such a route, whether it is authorised;
 // only then its body is read and the route answers (promises S4, S5). By which name the daemon was called has been
 // checked before (server.ts).
 import { toOptaError } from "../protocol/error.ts";
@@ -25,8 +25,10 @@ async function answerChecked(
   server: SocketServer,
   parts: DaemonParts,
 ): Promise<Response | undefined> {
-  const { access } = parts;
-  const origin = access.originOf(request);
+  const { access, settings } = parts;
+  // Who may talk to us is a setting like any other: what was revoked is over at once.
+  await settings.refresh();
+  const origin = access.judgeOrigin(request.headers.get("origin"));
   if (origin === "refused" || !isPlain(request)) {
     return jsonAnswer({ error: "Forbidden" }, { status: 403 });
   }
@@ -107,6 +109,7 @@ function upgrade(
     sessionId,
     afterSeq: afterSeqOf(url) ?? 0,
     dialect: dialectOf(url, parts),
+    origin: request.headers.get("origin"),
     follower: undefined,
     pinged: undefined,
     pending: 0,

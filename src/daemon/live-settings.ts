@@ -11,7 +11,7 @@ export interface LiveSettings {
   config(): Config;
   /** The file that they were read from; undefined when there was none. */
   text(): string | undefined;
-  /** Reads the file again when it changed. To be called before an operation is done. */
+  /** Reads the file again when it changed. To be called before anything is decided by it. */
   refresh(): Promise<void>;
 }
 
@@ -23,22 +23,30 @@ export function createLiveSettings(options: {
   let { config, text } = options.loaded;
   const { path } = options.loaded;
   let stamp = stampOf(path);
+  let reading: Promise<void> = Promise.resolve();
+
+  async function read(): Promise<void> {
+    try {
+      const next = await options.load();
+      if (!Bun.deepEquals(next.config, config)) config = next.config;
+      ({ text } = next);
+      options.log.info("settings changed");
+    } catch (thrown) {
+      const { message } = toOptaError(thrown);
+      options.log.warn("the settings cannot be read; the last good ones hold", { message });
+    }
+  }
+
   return {
     config: () => config,
     text: () => text,
-    async refresh() {
+    refresh() {
       const found = stampOf(path);
-      if (found === stamp) return;
-      stamp = found;
-      try {
-        const next = await options.load();
-        if (!Bun.deepEquals(next.config, config)) config = next.config;
-        ({ text } = next);
-        options.log.info("settings changed");
-      } catch (thrown) {
-        const { message } = toOptaError(thrown);
-        options.log.warn("the settings cannot be read; the last good ones hold", { message });
+      if (found !== stamp) {
+        stamp = found;
+        reading = reading.then(read);
       }
+      return reading;
     },
   };
 }

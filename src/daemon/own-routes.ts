@@ -20,10 +20,7 @@ export const ownRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/v3/health",
-    async answer(_request, parts) {
-      await parts.settings.refresh();
-      return jsonAnswer(health(parts));
-    },
+    answer: (_request, parts) => jsonAnswer(health(parts)),
   },
   {
     method: "GET",
@@ -184,7 +181,6 @@ async function answerClientOperation(
   } catch (thrown) {
     return errorAnswer(thrown);
   }
-  await parts.settings.refresh();
   const context: ClientOperationContext = {
     // A model load outlives the client that asked for it.
     call: (operation, input) => parts.engine.call(operation, input as never, parts.stopping),

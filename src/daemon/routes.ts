@@ -110,7 +110,6 @@ async function answerOperation(
     return errorAnswer(thrown);
   }
   try {
-    await parts.settings.refresh();
     if (name === "lmx.models") return await answerModels(request, parts);
     const result = await parts.engine.call(name, given as never, parts.stopping);
     if (changesModels.has(name)) parts.modelsCache.forget();

@@ -7,6 +7,8 @@ export interface SocketData {
   readonly sessionId: string;
   readonly afterSeq: number;
   readonly dialect: Dialect;
+  /** Of the page that opened it; null: no page did. */
+  readonly origin: string | null;
   follower: Follower | undefined;
   pinged: Pinged | undefined;
   /** Commands that are not answered yet. */

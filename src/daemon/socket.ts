@@ -21,7 +21,7 @@ const pendingLimit = 64;
 /** Commands beyond that in one go: a socket that sends still more is no client, and is closed. */
 const refusedLimit = 1_000;
 /** Close codes: 4408 as HTTP's 408; 1008 is "policy violation" (RFC 6455 section 7.4.1). */
-const closeCodes = { tooSlow: 4408, badCursor: 4409, flood: 1008 } as const;
+const closeCodes = { tooSlow: 4408, badCursor: 4409, policy: 1008 } as const;
 /** A client that is cut gets that long to read why. */
 const farewellMs = 1_000;
 
@@ -136,7 +136,7 @@ async function answer(socket: Socket, message: string | Buffer, parts: DaemonPar
   const { data } = socket;
   if (data.pending >= pendingLimit) {
     data.refused += 1;
-    if (data.refused > refusedLimit) socket.close(closeCodes.flood, "too many commands");
+    if (data.refused > refusedLimit) socket.close(closeCodes.policy, "too many commands");
     else socket.send(JSON.stringify({ error: "too many commands at once" }));
     return;
   }
@@ -144,6 +144,11 @@ async function answer(socket: Socket, message: string | Buffer, parts: DaemonPar
   try {
     // What came in one piece is looked at as one, so that a flood is seen before it is worked off.
     await new Promise((resolve) => setImmediate(resolve));
+    await parts.settings.refresh();
+    if (parts.access.judgeOrigin(data.origin) === "refused") {
+      socket.close(closeCodes.policy, "the origin of this page is not allowed any more");
+      return;
+    }
     const reply = await replyTo(message, data.sessionId, parts);
     if (reply !== undefined) socket.send(JSON.stringify(reply));
   } finally {
@@ -187,7 +192,6 @@ async function replyTo(
     return { error: "Invalid WS payload", details: [issue] };
   }
   try {
-    await parts.settings.refresh();
     return { type: "ack", action: command.type, ...(await run({ ...command, sessionId }, parts)) };
   } catch (thrown) {
     return failure(command.type, toOptaError(thrown));

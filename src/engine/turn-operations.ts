@@ -26,6 +26,7 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
   const { options, sessions, models } = parts;
   const { store, events, log, now, platform } = options;
   let refusal: OptaError | undefined;
+  const accepting = createAccepting();
 
   async function turnContext(
     session: Session,
@@ -124,48 +125,84 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
       .catch(() => undefined);
   }
 
+  function accept(params: SubmitParams): Promise<{ turnId: string; queued: number }> {
+    const { sessionId, idempotencyKey, lastSeenSeq } = params;
+    return sessions.whileHeld(sessionId, async (session) => {
+      // One that is gone is an error of the call, not of the turn.
+      await resolveWorkspace(session.file.metadata.workspace);
+      // From here on nothing is waited for: a key is taken once.
+      const known = idempotencyKey && events.turnWithKey(sessionId, idempotencyKey);
+      if (known) return { turnId: known, queued: session.turnCount().queued };
+      const seq = log.lastSeq(sessionId);
+      if (lastSeenSeq !== undefined && lastSeenSeq < seq) {
+        throw new OptaError(
+          "state-conflict",
+          `session ${sessionId} has gone on to event ${seq}; you have seen ${lastSeenSeq}`,
+        );
+      }
+      if (refusal !== undefined) throw refusal;
+      return enqueue(session, params);
+    });
+  }
+
   return {
     refuse(reason) {
       refusal = reason;
     },
     async "turn.submit"(params) {
       if (refusal !== undefined) throw refusal;
-      const { sessionId, idempotencyKey, lastSeenSeq } = params;
-      return sessions.whileHeld(sessionId, async (session) => {
-        // One that is gone is an error of the call, not of the turn.
-        await resolveWorkspace(session.file.metadata.workspace);
-        // From here on nothing is waited for: a key is taken once.
-        const known = idempotencyKey && events.turnWithKey(sessionId, idempotencyKey);
-        if (known) return { turnId: known, queued: session.turnCount().queued };
-        const seq = log.lastSeq(sessionId);
-        if (lastSeenSeq !== undefined && lastSeenSeq < seq) {
-          throw new OptaError(
-            "state-conflict",
-            `session ${sessionId} has gone on to event ${seq}; you have seen ${lastSeenSeq}`,
-          );
-        }
-        if (refusal !== undefined) throw refusal;
-        return enqueue(session, params);
-      });
+      return accepting.whileUnderWay(params.sessionId, accept(params));
     },
     async "turn.cancel"({ sessionId, turnId, writerId }) {
+      const isMeant = (turn: Turn) =>
+        (turnId !== undefined || writerId !== undefined) &&
+        (turnId === undefined || turn.turnId === turnId) &&
+        (writerId === undefined || turn.writerId === writerId);
+      const now = sessions.find(sessionId)?.cancel(isMeant) ?? noneCancelled;
+      // Whoever submits a turn and cancels it at once means that one, too.
+      const accepted = await accepting.settled(sessionId);
       const session = sessions.find(sessionId);
-      if (session === undefined) {
-        if (store.stamp(sessionId) === undefined) throw noSession(sessionId);
+      if (session === undefined && store.stamp(sessionId) === undefined) throw noSession(sessionId);
+      const late =
+        session?.cancel((turn) => accepted.has(turn.turnId) && isMeant(turn)) ?? noneCancelled;
+      // Of two that ran, the second one waited for the first when it was cancelled.
+      const hasWaited = now.cancelledActive && late.cancelledActive;
+      const cancelledQueued = now.cancelledQueued + late.cancelledQueued + Number(hasWaited);
+      const cancelledActive = now.cancelledActive || late.cancelledActive;
+      const cancelled = cancelledQueued + (cancelledActive ? 1 : 0);
+      const { queued, active } = session?.turnCount() ?? { queued: 0, active: false };
+      if (cancelled === 0 && queued === 0 && !active) {
         await tellNothingCancelled({ sessionId, turnId, writerId });
-        return { ok: true, cancelled: 0, cancelledQueued: 0, cancelledActive: false };
       }
-      const cancelled = session.cancel(
-        (turn) =>
-          (turnId !== undefined || writerId !== undefined) &&
-          (turnId === undefined || turn.turnId === turnId) &&
-          (writerId === undefined || turn.writerId === writerId),
-      );
-      const count = cancelled.cancelledQueued + (cancelled.cancelledActive ? 1 : 0);
-      const { queued, active } = session.turnCount();
-      if (count === 0 && queued === 0 && !active)
-        await tellNothingCancelled({ sessionId, turnId, writerId });
-      return { ok: true, cancelled: count, ...cancelled };
+      return { ok: true, cancelled, cancelledQueued, cancelledActive };
+    },
+  };
+}
+
+const noneCancelled = { cancelledQueued: 0, cancelledActive: false } as const;
+
+/** The submissions that are under way: they came, and are no turns yet. */
+function createAccepting() {
+  const bySession = new Map<string, Set<Promise<{ turnId: string }>>>();
+  return {
+    async whileUnderWay<T extends { turnId: string }>(
+      sessionId: string,
+      submission: Promise<T>,
+    ): Promise<T> {
+      const underWay = bySession.get(sessionId) ?? new Set();
+      bySession.set(sessionId, underWay.add(submission));
+      try {
+        return await submission;
+      } finally {
+        underWay.delete(submission);
+        if (underWay.size === 0) bySession.delete(sessionId);
+      }
+    },
+    /** Resolves when those of now are over. @returns their turns */
+    async settled(sessionId: string): Promise<ReadonlySet<string>> {
+      const ended = await Promise.allSettled(bySession.get(sessionId) ?? []);
+      const accepted = ended.filter((each) => each.status === "fulfilled");
+      return new Set(accepted.map(({ value }) => value.turnId));
     },
   };
 }

@@ -295,11 +295,37 @@ test("daemon.allowQueryToken lets pages of allowed origins send the token in the
   expect(await statusOf(`/v3/health?${query}`, { origin: page, authorization: "Bearer x" })).toBe(
     401,
   );
+});
 
-  place.configure({ daemon: { allowedOrigins: [page] } });
-  // Whatever is asked for makes the daemon look at its settings.
-  expect(await statusOf("/v3/health", {})).toBe(200);
-  expect(await statusOf(`/v3/health?${query}`, ofPage)).toBe(401);
+test("what a page may do is a matter of the settings as they are now, whichever way they changed", async () => {
+  using place = createPlace();
+  await using daemon = await startDaemon({ place });
+  await call(daemon, "session.create", { sessionId: "a" });
+  const ofPage = { origin: page, authorization: "" };
+  const routes = ["GET /v3/metrics", "GET /v3/sessions/a/events", "POST /v3/sessions"];
+  const statuses = async () => {
+    const seen: number[] = [];
+    for (const route of routes) {
+      const { status } = await ask(daemon, `${route}?token=${daemon.state.token}`, {
+        headers: ofPage,
+        ...(route.startsWith("POST") ? { body: {} } : {}),
+      });
+      seen.push(status);
+    }
+    return seen;
+  };
+  expect(await statuses()).toEqual([403, 403, 403]);
+  for (const route of routes) {
+    // Nobody but the page asks in between.
+    place.configure({ daemon: { allowedOrigins: [page], allowQueryToken: true } });
+    const request = `${route}?token=${daemon.state.token}`;
+    const body = route.startsWith("POST") ? { body: {} } : {};
+    expect((await ask(daemon, request, { headers: ofPage, ...body })).status).toBeLessThan(202);
+    place.configure({ daemon: { allowedOrigins: [page], allowQueryToken: false } });
+    expect((await ask(daemon, request, { headers: ofPage, ...body })).status).toBe(401);
+    place.configure({ daemon: { allowQueryToken: true } });
+    expect((await ask(daemon, request, { headers: ofPage, ...body })).status).toBe(403);
+  }
 });
 
 test("health and metrics count what there is; the health stream begins with what health says", async () => {

@@ -341,6 +341,38 @@ describe("SIGTERM (D4)", () => {
     expect(endsOf(await storedEvents(next, sessionId), turnId)).toEqual(["daemon-restarted"]);
   });
 
+  test("ends in time beside sixty processes that are deaf to it, in sixteen sessions", async () => {
+    using place = createPlace();
+    const marker = uniqueSleep();
+    const deaf = `trap '' TERM; echo ready; while :; do sleep ${marker}; done`;
+    const turns = [{ toolCalls: [{ name: "run_command", arguments: { command: deaf } }] }];
+    await using lmx = await startScripted({ turns, loop: true });
+    await using daemon = await startDaemon({ place, modelPort: lmx.port });
+    const started: { readonly sessionId: string; readonly turnId: string }[] = [];
+    for (let session = 0; session < 16; session++) {
+      const sessionId = await createSession(daemon, place.workspace);
+      const overrides = { dangerous: true };
+      const turnId = await submitTurn(daemon, sessionId, { content: "go", overrides });
+      started.push({ sessionId, turnId });
+      for (let process = 0; process < 3; process++) {
+        await daemon.json("/v3/background/start", { sessionId, command: deaf });
+      }
+    }
+    const sleeping = async () => {
+      const lines = await runningWith(`sleep ${marker}`);
+      return lines.filter((line) => !line.includes("trap")).length;
+    };
+    await until(async () => (await sleeping()) === 64, "the processes");
+    daemon.process.kill("SIGTERM");
+    const exit = await Promise.race([daemon.process.exited, Bun.sleep(stopLimitMs)]);
+    expect(exit).toBe(0);
+    for (const { sessionId, turnId } of started) {
+      const ends = endsOf(eventsOnDisk(daemon.paths, sessionId), turnId);
+      expect(ends).toEqual(["daemon-stopping"]);
+    }
+    expect(await runningWith(marker)).toEqual([]);
+  }, 60_000);
+
   test("lets no turn go on while a process beside it takes its time to end", async () => {
     using place = createPlace();
     const marker = uniqueSleep();

@@ -42,6 +42,12 @@ function requestIdOf(event: OptaEvent | undefined): string {
   return event?.event === "permission.request" ? event.payload.requestId : "";
 }
 
+interface Cancelled {
+  readonly cancelledQueued: number;
+  readonly cancelledActive: boolean;
+}
+const isCancelAck = ({ type, action }: Frame) => type === "ack" && action === "turn.cancel";
+
 const submission = { type: "turn.submit", clientId: "c", writerId: "w", content: "go" };
 
 describe("a socket", () => {
@@ -187,6 +193,47 @@ describe("a socket", () => {
 });
 
 describe("commands", () => {
+  test("take effect in the order in which they were sent: a cancel reaches what was submitted before it", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({
+      turns: [{ repeat: { text: "word ", times: 200 }, delays: { betweenChunksMs: 10 } }],
+      loop: true,
+    });
+    await using daemon = await startDaemon({ place, modelPort: lmx.port });
+    for (let round = 0; round < 12; round++) {
+      const sessionId = `s${round}`;
+      await call(daemon, "session.create", { sessionId });
+      using socket = await connect(daemon, `sessionId=${sessionId}`);
+      const submits = round % 3 === 0 ? 5 : 1;
+      for (let turn = 0; turn < submits; turn++) socket.send(submission);
+      socket.send({ type: "turn.cancel", writerId: "w" });
+      const ends = await socket.until(
+        (frames) => frames.filter(({ event }) => event === "turn.error").length === submits,
+      );
+      expect(ends.filter(({ event }) => event === "turn.done")).toEqual([]);
+      const acks = await socket.until((frames) => frames.some(isCancelAck));
+      const { cancelled } = acks.find(isCancelAck) as unknown as { cancelled: Cancelled };
+      expect(cancelled.cancelledQueued + Number(cancelled.cancelledActive)).toBe(submits);
+    }
+  });
+
+  test("of a page whose origin was revoked close its socket", async () => {
+    using place = createPlace();
+    place.configure({ daemon: { allowedOrigins: [page] } });
+    await using daemon = await startDaemon({ place });
+    await call(daemon, "session.create", { sessionId: "a" });
+    const bearer = { authorization: `Bearer ${daemon.state.token}` };
+    using theirs = await connect(daemon, "sessionId=a", { ...bearer, origin: page });
+    using ours = await connect(daemon, "sessionId=a");
+    expect(await command(theirs, { type: "ping" })).toMatchObject({ event: "heartbeat" });
+    place.configure({});
+    theirs.send(submission);
+    expect(await theirs.closed).toBe(1008);
+    expect(await command(ours, { type: "ping" })).toMatchObject({ event: "heartbeat" });
+    const events = await eventsIn(daemon, "a");
+    expect(events.map(({ event }) => event)).toEqual(["session.snapshot"]);
+  });
+
   test("are those of the description, and nothing else is one", async () => {
     using place = createPlace();
     await using daemon = await startDaemon({ place });

@@ -11,11 +11,14 @@ const row = (
   group: pid,
   session: pid,
   started: `t${pid}`,
-  marked: false,
+  environment: "",
   ...rest,
 });
 
-const pids = (rows: readonly { readonly pid: number }[]) => rows.map(({ pid }) => pid);
+function select(rows: readonly ReturnType<typeof row>[], known = new Map<number, string>()) {
+  const isMarked = ({ environment }: { environment: string }) => environment.includes("MARK=1");
+  return selectTree(rows, { rootPid: 100, isMarked }, known).map(({ pid }) => pid);
+}
 
 describe("selectTree", () => {
   test("takes the root's group, session, descendants and what is marked, and nothing else", () => {
@@ -25,39 +28,48 @@ describe("selectTree", () => {
       row(102, 101),
       row(103, 1, { group: 100 }),
       row(104, 1, { session: 100 }),
-      row(105, 1, { marked: true }),
+      row(105, 1, { environment: "MARK=1" }),
       row(106, 105),
       row(200, 1),
       row(201, 200),
     ];
-    expect(pids(selectTree(rows, { rootPid: 100 }, new Map())).toSorted()).toEqual([
-      100, 101, 102, 103, 104, 105, 106,
-    ]);
+    expect(select(rows).toSorted()).toEqual([100, 101, 102, 103, 104, 105, 106]);
   });
 
   test("remembers a descendant whose parent died, but not a stranger that got its pid", () => {
     const known = new Map<number, string>();
-    selectTree([row(100, 1), row(101, 100), row(102, 100)], { rootPid: 100 }, known);
+    select([row(100, 1), row(101, 100), row(102, 100)], known);
     const later = [row(101, 1), row(102, 1, { started: "later" })];
-    expect(pids(selectTree(later, { rootPid: 100 }, known))).toEqual([101]);
+    expect(select(later, known)).toEqual([101]);
   });
 
   test("never takes init or this process", () => {
-    const rows = [row(1, 0, { marked: true }), row(process.pid, 1, { marked: true })];
-    expect(selectTree(rows, { rootPid: 100 }, new Map())).toEqual([]);
+    const rows = [
+      row(1, 0, { environment: "MARK=1" }),
+      row(process.pid, 1, { environment: "MARK=1" }),
+    ];
+    expect(select(rows)).toEqual([]);
   });
 });
 
-test("parsePs reads the rows of macOS ps and skips zombies", () => {
+test("parsePs reads the rows of macOS ps, environments behind the commands, and skips zombies", () => {
   const text = [
     "    1     0     1 Ss   Mon Nov 24 09:00:00 2025     /sbin/launchd",
     "  501   500   501 S+   Mon Nov  3 09:00:01 2025     /bin/bash -c x PATH=/bin OPTA_CALL=abc",
     "  502   501   501 Z    Mon Nov 24 09:00:01 2025     (sleep)",
     "",
   ].join("\n");
-  expect(parsePs(text, "OPTA_CALL=abc")).toEqual([
-    row(1, 0, { session: 0, started: "Mon Nov 24 09:00:00 2025" }),
-    row(501, 500, { session: 0, started: "Mon Nov  3 09:00:01 2025", marked: true }),
+  expect(parsePs(text)).toEqual([
+    row(1, 0, {
+      session: 0,
+      started: "Mon Nov 24 09:00:00 2025",
+      environment: "/sbin/launchd",
+    }),
+    row(501, 500, {
+      session: 0,
+      started: "Mon Nov  3 09:00:01 2025",
+      environment: "/bin/bash -c x PATH=/bin OPTA_CALL=abc",
+    }),
   ]);
 });
 
