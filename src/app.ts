@@ -10,6 +10,7 @@ import { createEngine, type Engine } from "./engine/engine.ts";
 import { createCloudOptIn } from "./providers/cloud-opt-in.ts";
 import { createLmxProvider } from "./providers/lmx/provider.ts";
 import type { Provider } from "./providers/provider.ts";
+import { noteDeletedSession } from "./store/deleted-sessions.ts";
 import type { EventStore } from "./store/event-store.ts";
 import { createMemoryEventStore } from "./store/memory-event-store.ts";
 import { createSessionStore } from "./store/session-file.ts";
@@ -43,6 +44,10 @@ export function createApp(options: AppOptions): Engine {
   const events = createMemoryEventStore();
   return createEngine({
     ...engineOptions(options),
+    store: createSessionStore({
+      directory: sessionsDirectory(options.directory),
+      noteDeleted: (sessionId) => noteDeletedSession(options.directory, sessionId),
+    }),
     settings: () => settings,
     refreshSettings: async () => undefined,
     events,

@@ -1,11 +1,13 @@
 // Which events are dropped: those of sessions that rested longest, when they are too old or the log is too large
-// (daemon.retentionDays, daemon.retentionMegabytes). The sessions themselves stay; a cursor into dropped events is
+// (daemon.retentionDays, daemon.retentionMegabytes), and those of sessions that another process deleted. The other
+// sessions themselves stay; a cursor into dropped events is
 // told so (before-retention). Looked at when the daemon starts, and then when a turn ends, at most once an hour: no
 // timer runs while nothing happens.
 import { existsSync } from "node:fs";
 import { toOptaError } from "../protocol/error.ts";
 import { createEventRetention } from "../store/event-retention.ts";
-import { sessionPath } from "../store/session-place.ts";
+import { sessionPath, sessionsDirectory } from "../store/session-place.ts";
+import { notedDeletions, removeDeletionNote } from "../store/deleted-sessions.ts";
 import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
 import type { LazyEngine } from "./lazy-engine.ts";
 import type { LiveSettings } from "./live-settings.ts";
@@ -24,10 +26,10 @@ export function createRetention(options: {
   readonly engine: LazyEngine;
   readonly settings: LiveSettings;
   readonly log: LogFile;
-  /** Where the sessions' files are. */
-  readonly sessionsDirectory: string;
+  /** opta's own directory. */
+  readonly root: string;
 }): Retention {
-  const { events, engine, settings, log, sessionsDirectory } = options;
+  const { events, engine, settings, log, root } = options;
   const store = createEventRetention(events.database);
   let lastMs = Number.NEGATIVE_INFINITY;
   let stopped = false;
@@ -37,16 +39,21 @@ export function createRetention(options: {
     if (stopped || nowMs - lastMs < intervalMs) return;
     lastMs = nowMs;
     const { retentionDays, retentionMegabytes } = settings.config().daemon;
+    const sessions = sessionsDirectory(root);
+    const noted = notedDeletions(root);
+    // One that was made again since then is another one.
+    const deleted = new Set(noted.filter((id) => !existsSync(sessionPath(sessions, id))));
     try {
       const dropped = await store.prune({
         maxAgeMs: retentionDays * dayMs,
         maxBytes: retentionMegabytes * 1024 * 1024,
         nowMs: Date.now(),
-        isThere: (sessionId) => existsSync(sessionPath(sessionsDirectory, sessionId)),
+        isDeleted: (sessionId) => deleted.has(sessionId),
         forget: (sessionId) => events.delete(sessionId),
         isBusy: (sessionId) => engine.isBusy(sessionId),
         isStopped: () => stopped,
       });
+      if (!stopped) for (const sessionId of noted) removeDeletionNote(root, sessionId);
       if (dropped > 0) log.info("dropped the events of old sessions", { sessions: dropped });
     } catch (thrown) {
       log.warn("could not drop old events", { message: toOptaError(thrown).message });

@@ -7,7 +7,6 @@ import type { EventLog } from "../engine/event-log.ts";
 import { toLmxWire } from "../protocol/lmx-wire.ts";
 import type { DaemonPaths } from "../store/daemon-place.ts";
 import type { DaemonState } from "../store/daemon-state.ts";
-import { sessionsDirectory } from "../store/session-place.ts";
 import type { SqliteEventStore } from "../store/sqlite-event-store.ts";
 import { createAccess } from "./access.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
@@ -99,7 +98,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     engine,
     settings,
     log,
-    sessionsDirectory: sessionsDirectory(options.root),
+    root: options.root,
   });
   retention.start();
   const keepMemory = freeMemoryAfterTurns(eventLog);

@@ -16,6 +16,8 @@ export interface DaemonPaths {
   readonly log: string;
   readonly events: string;
   readonly reserve: string;
+  /** See deleted-sessions.ts. */
+  readonly deleted: string;
 }
 
 /**
@@ -38,6 +40,7 @@ export function daemonPaths(root: string): DaemonPaths {
     log: join(directory, "daemon.log"),
     events: join(directory, "events.sqlite"),
     reserve: join(directory, "reserve"),
+    deleted: join(directory, "deleted"),
   };
 }
 

@@ -9,8 +9,8 @@ export interface PruneOptions {
   readonly maxBytes: number;
   /** Wall clock. */
   readonly nowMs: number;
-  /** False for a session whose file is gone: what was said in it goes, too, and then the store forgets it. */
-  readonly isThere: (sessionId: string) => boolean;
+  /** What was said in it goes, too, and then the store forgets it. */
+  readonly isDeleted: (sessionId: string) => boolean;
   readonly forget: (sessionId: string) => void;
   readonly isBusy: (sessionId: string) => boolean;
   readonly isStopped: () => boolean;
@@ -29,7 +29,6 @@ interface Row {
 
 /** Events deleted at once: a few milliseconds. */
 const step = 2_000;
-const newMs = 60_000;
 /** Pages of 4 KB given back at once. */
 const pagesAtOnce = 500;
 
@@ -88,16 +87,14 @@ export function createEventRetention(
   }
 
   return {
-    async prune({ maxAgeMs, maxBytes, nowMs, isThere, forget, isBusy, isStopped }) {
+    async prune({ maxAgeMs, maxBytes, nowMs, isDeleted, forget, isBusy, isStopped }) {
       const upMs = (options.upMs ?? (() => performance.now() - startedMs))();
       newestAtStart ??= nowMs;
       const cutoffMs = Math.min(nowMs, newestAtStart + upMs) - maxAgeMs;
       let dropped = 0;
       for (const row of everySession.all()) {
         if (isStopped()) break;
-        // One that is just being made may have no file yet.
-        const isNew = Math.abs(nowMs - row.active_ms) < newMs;
-        if (isNew || isThere(row.id) || isBusy(row.id)) continue;
+        if (!isDeleted(row.id) || isBusy(row.id)) continue;
         await drop(row, isStopped);
         if (isStopped()) break;
         forget(row.id);

@@ -19,6 +19,8 @@ import { toStoreError } from "./sqlite-error.ts";
 export interface SessionStoreOptions {
   /** The sessions directory, absolute; made (0700) by the first save or lock. */
   readonly directory: string;
+  /** Told of every session that is deleted. */
+  readonly noteDeleted?: (sessionId: string) => void;
 }
 
 /** Reads hide the disk behind the parsing, which is one at a time anyway; more would only hold more memory. */
@@ -28,7 +30,7 @@ const parallelReads = 4;
 type Listed = SessionSummary | "corrupt" | undefined;
 
 /** Ids are checked before any path is made of them. @throws (every method that takes one) OptaError usage */
-export function createSessionStore({ directory }: SessionStoreOptions): SessionStore {
+export function createSessionStore({ directory, noteDeleted }: SessionStoreOptions): SessionStore {
   const pathOf = (sessionId: string) => sessionPath(directory, checkedId(sessionId));
   const sideDirectoryOf = (sessionId: string) => join(directory, checkedId(sessionId));
 
@@ -111,6 +113,7 @@ export function createSessionStore({ directory }: SessionStoreOptions): SessionS
             rmSync(join(sideDirectoryOf(sessionId), name), { recursive: true, force: true });
           }
         });
+        noteDeleted?.(sessionId);
       } finally {
         held.release();
       }

@@ -136,7 +136,7 @@ describe("events", () => {
         maxAgeMs: -60_000,
         maxBytes: 0,
         nowMs: Date.now(),
-        isThere: () => true,
+        isDeleted: () => false,
         forget: () => undefined,
         isBusy: () => false,
         isStopped: () => false,

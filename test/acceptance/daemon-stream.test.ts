@@ -160,7 +160,7 @@ async function prepareSessions(place: Place): Promise<void> {
       maxAgeMs: Number.MAX_SAFE_INTEGER,
       maxBytes: 0,
       nowMs: Date.now(),
-      isThere: () => true,
+      isDeleted: () => false,
       forget: () => undefined,
       isBusy: () => false,
       isStopped: () => false,

@@ -1,6 +1,7 @@
 // What may go wrong under a daemon, on the built binary (promises O1, O2, O4, E3): a full disk, a disk that cannot be
 // written, damaged files, a clock that jumps, a neighbour with the same home, kill -9. Each has a clear outcome, and
 // nothing that was acknowledged is lost.
+import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
@@ -14,6 +15,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -301,6 +303,71 @@ describe("a damaged session file (O2)", () => {
   }
 });
 
+describe("a session whose file is not there keeps its events", () => {
+  /** A session of one turn, whose daemon has ended; as old as if the next one came tomorrow. */
+  async function leaveSession(where: DaemonWhere) {
+    await using daemon = await startDaemon(where);
+    const sessionId = await createSession(daemon, where.place.workspace);
+    const events = await turnEnd(
+      daemon,
+      sessionId,
+      await submitTurn(daemon, sessionId, { content: "hi" }),
+    );
+    const path = join(rootOf(where), "sessions", `${sessionId}.json`);
+    await until(() => !existsSync(join(dirname(path), sessionId)), "the session to rest");
+    daemon.process.kill("SIGTERM");
+    await daemon.process.exited;
+    const log = new Database(daemon.paths.events);
+    log.run("UPDATE sessions SET active_ms = active_ms - 86400000");
+    log.close();
+    return { sessionId, events, path, onDisk: () => eventsOnDisk(daemon.paths, sessionId) };
+  }
+
+  /** A start, what every first request sets going, and an end. */
+  async function serveOnce(where: DaemonWhere, isDone?: () => boolean): Promise<void> {
+    await using daemon = await startDaemon(where);
+    await daemon.json("/v3/health");
+    await (isDone === undefined ? Bun.sleep(300) : until(isDone, "what was set going"));
+    daemon.process.kill("SIGTERM");
+    await daemon.process.exited;
+  }
+
+  test("while the sessions are on a disk that is not mounted", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({ loop: true, turns: [{ text: "hello" }] });
+    const where = { place, modelPort: lmx.port };
+    const { events, path, onDisk } = await leaveSession(where);
+    renameSync(dirname(path), `${dirname(path)}.away`);
+    await serveOnce(where);
+    expect(onDisk().slice(0, events.length)).toEqual([...events]);
+  });
+
+  test("where it was damaged, and set aside", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({ loop: true, turns: [{ text: "hello" }] });
+    const where = { place, modelPort: lmx.port };
+    const { sessionId, events, path, onDisk } = await leaveSession(where);
+    truncateSync(path, 100);
+    expect((await runBeside(where, "sessions", "show", sessionId)).exitCode).toBe(1);
+    expect(existsSync(path)).toBe(false);
+    await serveOnce(where);
+    expect(onDisk().slice(0, events.length)).toEqual([...events]);
+  });
+
+  test("but not where it was deleted while no daemon ran", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({ loop: true, turns: [{ text: "hello" }] });
+    const where = { place, modelPort: lmx.port };
+    const { sessionId, onDisk } = await leaveSession(where);
+    expect((await runBeside(where, "sessions", "delete", sessionId)).exitCode).toBe(0);
+    expect(onDisk()).not.toEqual([]);
+    const notes = join(rootOf(where), "daemon", "deleted");
+    expect(readdirSync(notes)).toEqual([sessionId]);
+    await serveOnce(where, () => readdirSync(notes).length === 0);
+    expect(onDisk()).toEqual([]);
+  });
+});
+
 describe("a damaged event log", () => {
   const place = createPlace();
   const saved = mkdtempSync(join(tmpdir(), "opta-saved-"));
@@ -447,7 +514,7 @@ describe("a clock that jumps (E3)", () => {
           maxAgeMs: 90 * day,
           maxBytes: 1e9,
           nowMs: clock.ms,
-          isThere: () => true,
+          isDeleted: () => false,
           forget: () => undefined,
           isBusy: () => false,
           isStopped: () => false,

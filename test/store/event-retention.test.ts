@@ -53,7 +53,7 @@ function createLog() {
         maxAgeMs: 30 * dayMs,
         maxBytes: 1_000_000_000,
         nowMs: 100 * dayMs,
-        isThere: () => true,
+        isDeleted: () => false,
         forget: () => undefined,
         isBusy: () => false,
         isStopped: () => false,
@@ -184,14 +184,14 @@ test("it stops when it is told to, between two steps", async () => {
   expect(log.store.lastSeq("old")).toBe(9_000);
 });
 
-test("a session whose file was deleted while no daemon ran loses what was said in it", async () => {
+test("a session that was deleted while no daemon ran loses what was said in it", async () => {
   using log = createLog();
   log.add("gone", { day: 99 });
   log.add("kept", { day: 99 });
   const forgotten: string[] = [];
-  const isThere = (sessionId: string) => sessionId !== "gone";
+  const isDeleted = (sessionId: string) => sessionId === "gone";
   const forget = (sessionId: string) => void forgotten.push(sessionId);
-  expect(await log.prune({ isThere, forget })).toBe(1);
+  expect(await log.prune({ isDeleted, forget })).toBe(1);
   expect(["gone", "kept"].map(log.count)).toEqual([0, 3]);
   expect(forgotten).toEqual(["gone"]);
 });
@@ -206,7 +206,7 @@ test("what is used while a daemon runs for months ages, too", async () => {
     maxAgeMs: 30 * dayMs,
     maxBytes: 1_000_000_000,
     nowMs: 160 * dayMs,
-    isThere: () => true,
+    isDeleted: () => false,
     forget: () => undefined,
     isBusy: () => false,
     isStopped: () => false,
