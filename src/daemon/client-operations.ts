@@ -5,10 +5,11 @@ import type * as z from "zod";
 import { type ErrorCode, errorCodes, type OptaError, toOptaError } from "../protocol/error.ts";
 import { lmxErrorMessage } from "../protocol/lmx-wire-errors.ts";
 import { accountOperations } from "./client-operations/accounts.ts";
-import type {
-  ClientOperation,
-  ClientOperationContext,
-  OperationSafety,
+import {
+  type ClientOperation,
+  type ClientOperationContext,
+  inTime,
+  type OperationSafety,
 } from "./client-operations/client-operation.ts";
 import { configOperations } from "./client-operations/config.ts";
 import { daemonOperations } from "./client-operations/daemon.ts";
@@ -82,11 +83,22 @@ export async function answerClientOperation(
   const parsed = operation.input.safeParse(input);
   if (!parsed.success) return invalidInput(parsed.error.issues);
   try {
-    const result = await operation.run(parsed.data, context);
+    const { signal } = context;
+    const result = await inTime(operation.run(parsed.data, context), { limitMs, signal });
+    if (result === undefined) return tooSlow(operation);
     return { status: 200, body: { ok: true, id, safety, result } };
   } catch (thrown) {
     return failure(operation, toOptaError(thrown));
   }
+}
+
+/** Clients give up on any operation after 8 s (contracts/daemon-v3.md section 2): they hear before that. */
+const limitMs = 7_000;
+
+function tooSlow({ id, safety }: ClientOperation): ClientOperationAnswer {
+  const message = `${id} has had no answer for ${limitMs / 1_000} s; the model server may be busy`;
+  const error = { code: codeNames[503], message, details: { hint: "opta status" } };
+  return { status: 503, body: { ok: false, id, safety, error } };
 }
 
 /** Some clients send the input bare; no input has a key `input` of its own. */
@@ -136,7 +148,11 @@ function failure({ id, safety }: ClientOperation, error: OptaError): ClientOpera
 
 function statusFor(code: ErrorCode): number {
   switch (code) {
+    case "denied":
+      return 403;
     case "lmx-connection-refused":
+    case "lmx-timeout":
+    case "auth-failed":
     case "no-model-loaded":
     case "daemon-unreachable":
       return 503;

@@ -27,6 +27,8 @@ export interface DaemonParts {
   readonly loadConfig: () => Promise<LoadedConfig>;
   /** Aborts when the daemon stops. */
   readonly stopping: AbortSignal;
+  /** Aborts behind that: what ran has ended, and was told. */
+  readonly leaving: AbortSignal;
   /** Stops the daemon. */
   readonly stop: () => void;
   readonly subscriberCount: () => number;

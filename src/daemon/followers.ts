@@ -41,6 +41,8 @@ export interface Followers {
   /** A client was told that its turn is accepted: the existing client must not see its end at once. */
   noteAccepted(sessionId: string): void;
   count(): number;
+  /** Resolves when nobody has to wait for an event any more, at the latest after 300 ms. */
+  finish(): Promise<void>;
   /** Everybody stops. */
   close(): void;
 }
@@ -74,6 +76,8 @@ interface Reader extends FollowOptions {
   state: "reading" | "waiting" | "live" | "full" | "stopped";
   /** Events of the next batch. */
   limit: number;
+  /** What it must not see yet, and what comes behind that. */
+  held: readonly StoredText[];
   takeBackWait: () => void;
 }
 
@@ -123,11 +127,13 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
 
   /** @param events what follows the cursor */
   function give(reader: Reader, events: readonly StoredText[]): void {
+    reader.takeBackWait();
     reader.state = "reading";
-    const delayMs = send(reader, events);
+    reader.held = send(reader, events);
     // `send` may have found the client gone; the compiler does not know.
     if ((reader.state as Reader["state"]) === "stopped") return;
-    if (delayMs > 0) wait(reader, delayMs, () => read(reader));
+    // Kept, not read again: the session may be deleted meanwhile, and the client would not learn how its turn ended.
+    if (reader.held.length > 0) wait(reader, holdMs(reader), () => give(reader, reader.held));
     else if (reader.sink.isFull()) pause(reader);
     else if (isAtHead(reader)) settle(reader);
     else takeTurn(reader);
@@ -161,16 +167,18 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
 
   /**
    * Hands over events until the sink is full, or one has to wait.
-   * @returns how long that one has to wait, in milliseconds
+   * @returns that one and those behind it
    */
-  function send(reader: Reader, events: readonly StoredText[]): number {
+  function send(reader: Reader, events: readonly StoredText[]): readonly StoredText[] {
     const { sink, dialect } = reader;
     let texts: string[] = [];
     let characters = 0;
-    let delayMs = 0;
-    for (const { seq, text } of events) {
-      delayMs = isStopEvent(text) ? holdMs(reader) : 0;
-      if (delayMs > 0) break;
+    let held: readonly StoredText[] = [];
+    for (const [index, { seq, text }] of events.entries()) {
+      if (isStopEvent(text) && holdMs(reader) > 0) {
+        held = events.slice(index);
+        break;
+      }
       const told = toDialect(text, dialect);
       if (told !== undefined) texts.push(told);
       reader.cursor = seq;
@@ -179,10 +187,10 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
       sink.send(texts);
       texts = [];
       characters = 0;
-      if (reader.state === "stopped" || sink.isFull()) return 0;
+      if (reader.state === "stopped" || sink.isFull()) return [];
     }
     if (texts.length > 0) sink.send(texts);
-    return delayMs;
+    return held;
   }
 
   function pause(reader: Reader): void {
@@ -269,6 +277,7 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
         cursor: options.afterSeq,
         state: "reading",
         limit: firstBatchEvents,
+        held: [],
         takeBackWait: () => undefined,
       };
       const crowd = crowds.get(sessionId) ?? {
@@ -299,6 +308,13 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
       accepted.set(sessionId, now);
     },
     count: () => total,
+    async finish() {
+      const readers = [...crowds.values()].flatMap((crowd) => [...crowd.readers]);
+      const longestMs = Math.max(0, ...readers.map(holdMs));
+      if (longestMs === 0) return;
+      await new Promise<void>((resolve) => void clock.after(longestMs + 1, resolve));
+      for (const reader of readers) if (reader.held.length > 0) give(reader, reader.held);
+    },
     close() {
       forgetStream();
       for (const { readers } of crowds.values()) for (const reader of readers) stop(reader);

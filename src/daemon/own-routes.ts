@@ -26,7 +26,7 @@ export const ownRoutes: readonly Route[] = [
     method: "GET",
     path: "/v3/health/stream",
     answer: ({ request }, parts) =>
-      healthStream(() => health(parts), AbortSignal.any([request.signal, parts.stopping])),
+      healthStream(() => health(parts), AbortSignal.any([request.signal, parts.leaving])),
   },
   {
     method: "GET",
@@ -75,7 +75,7 @@ export const ownRoutes: readonly Route[] = [
       const afterSeq = afterSeqOf(url);
       if (afterSeq === undefined) return jsonAnswer({ error: "Invalid query" }, { status: 400 });
       const place = { sessionId, afterSeq, dialect: dialectOf(url, parts) };
-      const signal = AbortSignal.any([request.signal, parts.stopping]);
+      const signal = AbortSignal.any([request.signal, parts.leaving]);
       return eventsStream(parts.followers, place, signal);
     },
   },

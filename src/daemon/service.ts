@@ -58,6 +58,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     },
   });
   const stopping = new AbortController();
+  const leaving = new AbortController();
   // Stored before it is told: the log tells after the commit (promises E1).
   const followers = createFollowers({
     stream: eventLog,
@@ -90,6 +91,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     state: options.state,
     loadConfig: load,
     stopping: stopping.signal,
+    leaving: leaving.signal,
     stop: options.stop,
     subscriberCount: () => followers.count(),
   };
@@ -112,6 +114,9 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       retention.stop();
       keepMemory();
       await engine.close(reason);
+      // Whoever follows a turn is told of its end first.
+      await followers.finish();
+      leaving.abort();
       followers.close();
     },
   };

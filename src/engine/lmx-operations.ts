@@ -20,7 +20,7 @@ export function createLmxOperations(provider: () => Provider): Handlers<LmxOpera
   return {
     "lmx.status": (_params, signal) => provider().status(signal),
     "lmx.models": (_params, signal) => provider().models(signal),
-    "lmx.load": ({ modelId }, signal) => provider().load(modelId, signal),
+    "lmx.load": (request, signal) => provider().load(request, signal),
     async "lmx.download"({ modelId, confirmationToken }, signal) {
       const downloads = downloadsOf(provider());
       if (modelId === "") return confirmByToken(downloads, confirmationToken, signal);
@@ -34,8 +34,8 @@ export function createLmxOperations(provider: () => Provider): Handlers<LmxOpera
       return { modelId, freedBytes };
     },
     "lmx.discovery": (_params, signal) =>
-      pass({ method: "GET", path: "/v1/discovery" }, signal, (body, server) =>
-        isRecord(body) ? { ...body, target: toTarget(server) } : body,
+      pass({ method: "GET", path: "/v1/discovery" }, signal, (body, answer) =>
+        isRecord(body) ? { ...body, target: toTarget(answer) } : body,
       ),
     "lmx.memory": (_params, signal) => pass({ method: "GET", path: "/admin/memory" }, signal),
     "lmx.available": (_params, signal) =>
@@ -81,7 +81,7 @@ async function confirmByToken(
 }
 
 /** Changes the body of a success. */
-type Decode = (body: unknown, server: string) => unknown;
+type Decode = (body: unknown, answer: ForwardedAnswer) => unknown;
 
 /** @throws OptaError usage, and what the provider throws */
 async function forward(
@@ -94,10 +94,10 @@ async function forward(
   }
   const { signal, decode = (body) => body } = options;
   const answer = await provider.forward(request, signal);
-  const { status, body, server } = answer;
+  const { status, body } = answer;
   if (status === 401 || status === 403) return { status: 502, body: refusal(answer) };
   const isSuccess = status >= 200 && status < 300;
-  return { status, body: isSuccess ? decode(body, server) : body };
+  return { status, body: isSuccess ? decode(body, answer) : body };
 }
 
 /**
@@ -113,13 +113,13 @@ function refusal({ body }: ForwardedAnswer): { readonly error: string; readonly 
   return { error: message, code: "upstream_auth" };
 }
 
-/** @param server "host:port", an IPv6 address in brackets */
-function toTarget(server: string) {
+/** `server` is "host:port", an IPv6 address in brackets. */
+function toTarget({ server, fallbackHosts }: ForwardedAnswer) {
   const colon = server.lastIndexOf(":");
   return {
     host: server.slice(0, colon).replace(/^\[|\]$/g, ""),
     port: Number(server.slice(colon + 1)),
-    fallbackHosts: [],
+    fallbackHosts,
     autoDiscover: false,
   };
 }

@@ -211,10 +211,9 @@ function noSession(sessionId: string): OptaError {
   return new OptaError("not-found", `there is no session ${sessionId}`, "opta sessions list");
 }
 
-/** A turn's own mode first; plan and review turns are read-only whatever the configuration says. */
+/** Plan and review turns are read-only, whatever overrides and configuration say; else a turn's own mode comes first. */
 function permissionModeOf(params: SubmitParams, configured: PermissionMode): PermissionMode {
   const { permissionMode, dangerous, auto } = params.overrides ?? {};
-  if (permissionMode) return permissionMode;
   const { mode } = params;
   switch (mode) {
     case "plan":
@@ -224,7 +223,7 @@ function permissionModeOf(params: SubmitParams, configured: PermissionMode): Per
       return "review";
     case "chat":
     case "do":
-      return dangerous ? "dangerous" : auto ? "auto" : configured;
+      return permissionMode ?? (dangerous ? "dangerous" : auto ? "auto" : configured);
     default:
       return assertNever(mode);
   }

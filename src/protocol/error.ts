@@ -57,7 +57,8 @@ export const errorCodes = {
   /** The server refused the request because it does not fit the model's window. */
   "context-exceeded": { kind: "limit", httpStatus: 400 },
   "empty-answer": { kind: "serverFailed", httpStatus: 502 },
-  denied: { kind: "denied", httpStatus: 403 },
+  /** Not 403: existing clients take that for a refusal of their token, and renew it (contracts/daemon-v3.md section 2). */
+  denied: { kind: "denied", httpStatus: 409 },
   "step-limit": { kind: "limit", httpStatus: 409 },
   /** The conversation does not fit the model's window, and compacting it would free too little. */
   "context-full": { kind: "limit", httpStatus: 409 },

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import {
   downloadProgressSchema,
+  loadRequestSchema,
   loadResultSchema,
   modelListSchema,
   serverStatusSchema,
@@ -25,7 +26,7 @@ export const lmxOperations = {
   },
   "lmx.load": {
     summary: "Loads a model; may take minutes.",
-    params: z.lazy(() => z.object({ modelId: z.string().min(1) })),
+    params: loadRequestSchema,
     result: loadResultSchema,
   },
   "lmx.download": {

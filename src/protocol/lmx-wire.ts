@@ -55,6 +55,10 @@ const requestNames: ReadonlyMap<string, string> = new Map([
   ["confirmation_token", "confirmationToken"],
   ["download_id", "downloadId"],
   ["include_inactive", "includeInactive"],
+  ["auto_download", "autoDownload"],
+  ["performance_overrides", "performanceOverrides"],
+  ["keep_alive_sec", "keepAliveSec"],
+  ["allow_unsupported_runtime", "allowUnsupportedRuntime"],
 ]);
 
 /** A request's body or query with our names; a name of ours that is there counts. Other operations' stay as they are. */

@@ -64,6 +64,22 @@ export const serverStatusSchema = z.lazy(() =>
   }),
 );
 
+/** What a load may say beside the model; what it leaves open the server decides (contracts/lmx.md section 3). */
+export const loadRequestSchema = z.lazy(() =>
+  z.object({
+    modelId: z.string().min(1),
+    backend: z.string().min(1).optional(),
+    /** True: what is not on the server's disk is fetched, however large. */
+    autoDownload: z.boolean().optional(),
+    performanceOverrides: z.record(z.string(), z.unknown()).optional(),
+    /** 0: it stays in memory. */
+    keepAliveSec: z.number().min(0).optional(),
+    allowUnsupportedRuntime: z.boolean().optional(),
+  }),
+);
+
+export type LoadRequest = z.infer<typeof loadRequestSchema>;
+
 export const loadResultSchema = z.lazy(() =>
   z.discriminatedUnion("status", [
     z.object({

@@ -145,7 +145,7 @@ export function createCloudOptIn(options: CloudOptIn): Provider {
     stream,
     status,
     models: async (signal) => (await home()).models(signal),
-    load: async (modelId, signal) => (await home()).load(modelId, signal),
+    load: async (request, signal) => (await home()).load(request, signal),
     unload: async (modelId, signal) => (await home()).unload(modelId, signal),
     ...(use === "only" || local.downloads === undefined ? {} : { downloads: local.downloads }),
     ...(use === "only" || local.forward === undefined ? {} : { forward: local.forward }),

@@ -4,6 +4,7 @@ import type { Message } from "../protocol/message.ts";
 import type { ErrorCode } from "../protocol/error.ts";
 import type {
   DownloadProgress,
+  LoadRequest,
   LoadResult,
   ModelList,
   ServerStatus,
@@ -122,6 +123,8 @@ export interface ForwardedAnswer {
   readonly body: unknown;
   /** "host:port" of the server that answered. */
   readonly server: string;
+  /** Those that would be tried in its place. */
+  readonly fallbackHosts: readonly string[];
 }
 
 export interface Provider {
@@ -145,7 +148,7 @@ export interface Provider {
   /** @throws OptaError lmx-connection-refused | auth-failed */
   models(signal: AbortSignal): Promise<ModelList>;
   /** Loads a model and waits until it is routable; never posts twice for one load (contract 7a row 17). */
-  load(modelId: string, signal: AbortSignal): Promise<LoadResult>;
+  load(request: LoadRequest, signal: AbortSignal): Promise<LoadResult>;
   /** Where the server can fetch models. */
   readonly downloads?: ProviderDownloads;
   /** @throws OptaError model-not-found */

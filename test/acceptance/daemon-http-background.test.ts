@@ -162,7 +162,7 @@ test("a sixth process of a session is a 409, one of another session is not", asy
   await until(() => !pids.some(isRunning), "the processes' end");
 });
 
-test("what is unknown is a 404, what is malformed a 400, what the user's rules deny a 403", async () => {
+test("what is unknown is a 404, what is malformed a 400, what the user's rules deny a 409", async () => {
   using place = createPlace();
   place.configure({
     permissions: { rules: [{ decision: "deny", tool: "run_command", prefix: ["rm"] }] },
@@ -182,7 +182,7 @@ test("what is unknown is a 404, what is malformed a 400, what the user's rules d
   const refused = [
     ["background.list", { sessionId: "none" }, 404],
     ["background.start", { sessionId: "none", command: "true" }, 404],
-    ["background.start", { sessionId: "a", command: "rm x" }, 403],
+    ["background.start", { sessionId: "a", command: "rm x" }, 409],
     ["background.start", { sessionId: "a", command: " " }, 400],
     ["background.start", { sessionId: "a" }, 400],
     ["background.start", { command: "true" }, 400],

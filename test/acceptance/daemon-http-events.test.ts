@@ -5,7 +5,7 @@ import type { OptaEvent } from "../../src/protocol/event.ts";
 import { eventPayloadSchemas } from "../../src/protocol/event.ts";
 import { createEventRetention } from "../../src/store/event-retention.ts";
 import { createSqliteEventStore } from "../../src/store/sqlite-event-store.ts";
-import { type RunningDaemon, startDaemon, turnEnd } from "../support/daemon.ts";
+import { eventsOnDisk, type RunningDaemon, startDaemon, turnEnd } from "../support/daemon.ts";
 import { ask, call, eventsIn, openSse, type SseReader } from "../support/daemon-http.ts";
 import { startScripted, type ScriptedServer } from "../support/lmx.ts";
 import { createPlace, type Place } from "../support/workspace.ts";
@@ -237,6 +237,28 @@ describe("the stream of events", () => {
     expect(await stream.nextData()).toMatchObject({ event: "session.snapshot", seq: 1 });
   });
 
+  test("ends with the end of the turns when the daemon stops, as a WebSocket does", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({ turns: [{ text: "a", fault: { kind: "silence" } }] });
+    await using daemon = await startDaemon({ place, modelPort: lmx.port });
+    await call(daemon, "session.create", { sessionId: "a" });
+    await using stream = await openSse(daemon, "/v3/sse/events?sessionId=a");
+    const turn = { sessionId: "a", clientId: "c", writerId: "w", content: "go" };
+    await call(daemon, "turn.submit", turn);
+    await call(daemon, "turn.submit", turn);
+    await nextUntil(stream, "turn.start");
+    await call(daemon, "daemon.stop");
+    const seen: OptaEvent[] = [];
+    for (;;) {
+      const event = await stream.nextData<OptaEvent>().catch(() => undefined);
+      if (event === undefined) break;
+      seen.push(event);
+    }
+    expect(await daemon.process.exited).toBe(0);
+    expect(seen.filter(({ event }) => event === "turn.error")).toHaveLength(2);
+    expect(seen).toEqual(eventsOnDisk(daemon.paths, "a").slice(-seen.length));
+  });
+
   test("ends when the daemon stops", async () => {
     using place = createPlace();
     await using daemon = await startDaemon({ place });
@@ -276,6 +298,25 @@ describe("the dialect of the existing client", () => {
     expect(await eventsIn(daemon, "a", { dialect: "opta" })).toEqual(ours);
     // A dialect that nobody knows is none.
     expect((await eventsIn(daemon, "a", { dialect: "klingon" })) as unknown).toEqual(expected);
+  });
+
+  test("tells that client how its turn ended also where daemon or session go at once", async () => {
+    for (const goes of ["the daemon", "the session"] as const) {
+      using place = createPlace();
+      await using lmx = await startScripted({
+        turns: [{ text: "a", fault: { kind: "silence" } }],
+      });
+      await using daemon = await startDaemon({ place, modelPort: lmx.port });
+      await call(daemon, "session.create", { sessionId: "a" });
+      await using theirs = await openSse(daemon, "/v3/sse/events?sessionId=a&dialect=opta-code");
+      const turn = { sessionId: "a", clientId: "c", writerId: "w", content: "go" };
+      await call(daemon, "turn.submit", turn);
+      const submittedMs = performance.now();
+      if (goes === "the daemon") daemon.process.kill("SIGTERM");
+      else await call(daemon, "session.delete", { sessionId: "a" });
+      await nextUntil(theirs, "turn.error");
+      expect(performance.now() - submittedMs).toBeGreaterThan(290);
+    }
   });
 
   test("tells the end of a turn late enough for that client, and ours at once", async () => {

@@ -129,6 +129,29 @@ test("a model is loaded, unloaded, downloaded after a confirmation, watched and 
   expect(body).toMatchObject([{ repo_id: "org/loaded" }]);
 });
 
+test("what a load says beside the model reaches the server, and a download that was asked for begins", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted(scenario);
+  await using daemon = await startDaemon({ place, modelPort: lmx.port });
+  await call(daemon, "lmx.load", {
+    modelId: "org/disk",
+    backend: "mlx-lm",
+    performanceOverrides: { kv_bits: 8 },
+    keep_alive_sec: 0,
+    allowUnsupportedRuntime: true,
+  });
+  const posted = lmx.traffic.find(({ path }) => path === "/admin/models/load");
+  expect(JSON.parse(posted?.body ?? "")).toEqual({
+    model_id: "org/disk",
+    backend: "mlx-lm",
+    performance_overrides: { kv_bits: 8 },
+    keep_alive_sec: 0,
+    allow_unsupported_runtime: true,
+  });
+  const begun = await call(daemon, "lmx.load", { modelId: "org/remote", autoDownload: true });
+  expect(begun.body).toMatchObject({ model_id: "org/remote", status: "downloading" });
+});
+
 test("a server that is away is a 502 connection_error on every route, and the daemon stays well", async () => {
   using place = createPlace();
   await using daemon = await startDaemon({ place });
@@ -186,3 +209,31 @@ test("what else the server answers is passed on with its status; what is malform
   const wayUp = await ask(daemon, "DELETE /v3/lmx/models/..%2F..%2Fadmin");
   expect(wayUp).toMatchObject({ status: 400, body: { code: "usage" } });
 });
+
+test("an operation of existing clients is answered before they give up, whatever the model server does", async () => {
+  using place = createPlace();
+  // There, and busy: no question about its models is ever answered.
+  using server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: ({ url }) =>
+      new URL(url).pathname === "/healthz"
+        ? Response.json({ status: "ok", version: "1" })
+        : new Promise<Response>(() => undefined),
+  });
+  await using daemon = await startDaemon({ place, modelPort: server.port ?? 0 });
+  const askAll = async (name: string) => {
+    const input = { modelId: "m" };
+    const { status, body } = await ask(daemon, `POST /v3/operations/${name}`, {
+      rawBody: JSON.stringify({ input }),
+    });
+    return [name, status, (body as { error?: { code?: string } }).error?.code];
+  };
+  const names = ["list", "health", "browse.library", "use", "unload"].map(
+    (name) => `models.${name}`,
+  );
+  const patience = Bun.sleep(8_000).then(() => "no answer in 8 s");
+  expect(await Promise.race([Promise.all(names.map(askAll)), patience])).toEqual(
+    names.map((name) => [name, 503, "upstream_unavailable"]),
+  );
+}, 20_000);

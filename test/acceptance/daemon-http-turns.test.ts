@@ -1,6 +1,6 @@
 // Sessions and turns over the daemon's HTTP, on the built binary (contracts/daemon-v3.md section 2).
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { ScenarioInput } from "../../src/lmx-server/scenario.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
@@ -215,6 +215,32 @@ describe("turns", () => {
     expect(after).not.toHaveProperty("activeTurnId");
     const { messages } = after as { readonly messages: readonly { content: string }[] };
     expect(messages.at(-1)).toMatchObject({ role: "assistant", content: "Hello, you." });
+  });
+
+  test("in plan, review and research run nothing, whatever their overrides say", async () => {
+    using place = createPlace();
+    const command = "touch ran";
+    await using lmx = await startScripted({
+      loop: true,
+      turns: [{ toolCalls: [{ name: "run_command", arguments: { command } }] }, { text: "I see." }],
+    });
+    await using daemon = await startDaemon({ place, modelPort: lmx.port });
+    for (const mode of ["plan", "review", "research"]) {
+      for (const overrides of [
+        { permissionMode: "dangerous" },
+        { permissionMode: "auto", dangerous: true },
+        { dangerous: true, auto: true },
+      ]) {
+        const metadata = { workspace: place.workspace };
+        const { body } = await call(daemon, "session.create", { metadata });
+        const { sessionId } = body as { readonly sessionId: string };
+        const turnId = await submit(daemon, { sessionId, mode, overrides });
+        const events = await turnEnd(daemon, sessionId, turnId);
+        const results = events.filter(({ event }) => event === "tool.result");
+        expect(JSON.stringify(results)).toContain("denied by policy");
+        expect(existsSync(join(place.workspace, "ran"))).toBe(false);
+      }
+    }
   });
 
   test("that are malformed are a 400 with what the schema found, and leave nothing behind", async () => {

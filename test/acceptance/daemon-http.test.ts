@@ -308,7 +308,6 @@ test("what a page may do is a matter of the settings as they are now, whichever 
     for (const route of routes) {
       const { status } = await ask(daemon, `${route}?token=${daemon.state.token}`, {
         headers: ofPage,
-        ...(route.startsWith("POST") ? { body: {} } : {}),
       });
       seen.push(status);
     }
@@ -319,12 +318,11 @@ test("what a page may do is a matter of the settings as they are now, whichever 
     // Nobody but the page asks in between.
     place.configure({ daemon: { allowedOrigins: [page], allowQueryToken: true } });
     const request = `${route}?token=${daemon.state.token}`;
-    const body = route.startsWith("POST") ? { body: {} } : {};
-    expect((await ask(daemon, request, { headers: ofPage, ...body })).status).toBeLessThan(202);
+    expect((await ask(daemon, request, { headers: ofPage })).status).toBeLessThan(202);
     place.configure({ daemon: { allowedOrigins: [page], allowQueryToken: false } });
-    expect((await ask(daemon, request, { headers: ofPage, ...body })).status).toBe(401);
+    expect((await ask(daemon, request, { headers: ofPage })).status).toBe(401);
     place.configure({ daemon: { allowQueryToken: true } });
-    expect((await ask(daemon, request, { headers: ofPage, ...body })).status).toBe(403);
+    expect((await ask(daemon, request, { headers: ofPage })).status).toBe(403);
   }
 });
 

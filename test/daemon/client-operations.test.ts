@@ -20,7 +20,7 @@ import {
   runClientOperation,
 } from "../../src/daemon/client-operations.ts";
 import { defineClientOperation } from "../../src/daemon/client-operations/client-operation.ts";
-import { inTime } from "../../src/daemon/client-operations/models.ts";
+import { inTime } from "../../src/daemon/client-operations/client-operation.ts";
 import { type ErrorCode, OptaError } from "../../src/protocol/error.ts";
 import { createFakeClient } from "../support/command-line.ts";
 
@@ -244,7 +244,7 @@ describe("the answer", () => {
     ["daemon-unreachable", 503, "upstream_unavailable"],
     ["model-server-busy", 500, "execution_failed"],
     ["storage-full", 500, "execution_failed"],
-    ["lmx-timeout", 500, "execution_failed"],
+    ["lmx-timeout", 503, "upstream_unavailable"],
   ])("to a failure with %s is %d", async (code, status, name) => {
     const context = contextOf({
       "lmx.models": () => {
@@ -294,7 +294,7 @@ describe("the answer", () => {
       },
     });
     const { status, body } = await runClientOperation("models.list", undefined, context);
-    expect(status).toBe(500);
+    expect(status).toBe(503);
     expect(JSON.stringify(body)).not.toMatch(/401|403|unauthorized/i);
   });
 });

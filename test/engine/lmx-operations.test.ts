@@ -155,13 +155,18 @@ describe("passed on to LMX", () => {
     });
   });
 
-  test("an IPv6 host is told without its brackets", async () => {
+  test("an IPv6 host is told without its brackets, and who would be tried in its place", async () => {
     const operations = createLmxOperations(() => ({
       ...createLmxProvider({ host: "::1", port: 1234, fallbackHosts: [] }),
-      forward: async () => ({ status: 200, body: {}, server: "[::1]:1234" }),
+      forward: async () => ({
+        status: 200,
+        body: {},
+        server: "[::1]:1234",
+        fallbackHosts: ["studio-2"],
+      }),
     }));
     expect(await operations["lmx.discovery"]({}, neverAborted)).toMatchObject({
-      body: { target: { host: "::1", port: 1234 } },
+      body: { target: { host: "::1", port: 1234, fallbackHosts: ["studio-2"] } },
     });
   });
 

@@ -2,6 +2,7 @@
 // `POST /v3/operations/:id` (contracts/daemon-v3.md section 5). Knows none of them; ../client-operations.ts has
 // the table.
 import * as z from "zod";
+import { sleep, systemClock } from "../../base/clock.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import type { OperationName, OperationParams, OperationResult } from "../../protocol/operations.ts";
 
@@ -91,4 +92,23 @@ export function withSpellings<S extends z.ZodType>(
     });
     return { ...Object.fromEntries(renamed), ...given };
   }, schema);
+}
+
+/**
+ * The result, or undefined when it takes longer; the work goes on, and its failure is then nobody's: the model
+ * list shows what became of it.
+ */
+export async function inTime<T>(
+  work: Promise<T>,
+  options: { readonly limitMs: number; readonly signal: AbortSignal },
+): Promise<T | undefined> {
+  const settled = new AbortController();
+  const signal = AbortSignal.any([options.signal, settled.signal]);
+  const limit = sleep(options.limitMs, { clock: systemClock, signal });
+  try {
+    return await Promise.race([work, limit.then(() => undefined)]);
+  } finally {
+    settled.abort();
+    work.catch(() => undefined);
+  }
 }

@@ -1,7 +1,6 @@
 // Operations on the model server's models: what is there, what is loaded, and which one is the default. Clients
 // wait 8 s for any operation, so that a load that takes longer is answered as going on.
 import * as z from "zod";
-import { sleep, systemClock } from "../../base/clock.ts";
 import { setConfig } from "../../config/edit.ts";
 import type { Config } from "../../config/schema.ts";
 import { OptaError } from "../../protocol/error.ts";
@@ -11,6 +10,7 @@ import {
   type ClientOperation,
   count,
   defineClientOperation,
+  inTime,
   noInput,
   withSpellings,
 } from "./client-operation.ts";
@@ -144,23 +144,4 @@ function toShown(model: ModelInfo): object {
 
 function unaliased({ aliases }: Config, name: string): string {
   return Object.hasOwn(aliases, name) ? (aliases[name] ?? name) : name;
-}
-
-/**
- * The result, or undefined when it takes longer; the work goes on, and its failure is then nobody's: the model
- * list shows what became of it.
- */
-export async function inTime<T>(
-  work: Promise<T>,
-  options: { readonly limitMs: number; readonly signal: AbortSignal },
-): Promise<T | undefined> {
-  const settled = new AbortController();
-  const signal = AbortSignal.any([options.signal, settled.signal]);
-  const limit = sleep(options.limitMs, { clock: systemClock, signal });
-  try {
-    return await Promise.race([work, limit.then(() => undefined)]);
-  } finally {
-    settled.abort();
-    work.catch(() => undefined);
-  }
 }

@@ -16,7 +16,7 @@ const maxAnswerBytes = 8 * 1024 * 1024;
 export async function forwardRequest(
   access: ServerAccess,
   request: ForwardRequest,
-): Promise<ForwardedAnswer> {
+): Promise<Omit<ForwardedAnswer, "fallbackHosts">> {
   const { server, clock, timeouts, signal } = access;
   const about = `${server.server}: ${pathOf(request)}`;
   const deadline = withDeadline(clock, timeouts.lookUpMs, signal);

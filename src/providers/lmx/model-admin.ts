@@ -2,7 +2,7 @@
 // a second one for the same model fails on the server. When it is slow or lost, the model list is polled.
 import { sleep } from "../../base/clock.ts";
 import { OptaError } from "../../protocol/error.ts";
-import type { LoadResult } from "../../protocol/model.ts";
+import type { LoadRequest, LoadResult } from "../../protocol/model.ts";
 import {
   reasonOfFailure,
   requestJson,
@@ -29,8 +29,8 @@ const maxLostPolls = 5;
  * Loads a model and waits until it is routable.
  * @throws OptaError model-not-found | insufficient-memory | auth-failed | lmx-timeout | lmx-connection-refused | model-server-failed
  */
-export async function loadModel(access: ServerAccess, wanted: string): Promise<LoadResult> {
-  const modelId = await resolveId(await fetchModelsOnDisk(access), wanted);
+export async function loadModel(access: ServerAccess, request: LoadRequest): Promise<LoadResult> {
+  const modelId = await resolveId(await fetchModelsOnDisk(access), request.modelId);
   const deadline = withDeadline(access.clock, access.timeouts.loadMs, access.signal);
   const stopPolling = new AbortController();
   const within: ServerAccess = {
@@ -38,7 +38,7 @@ export async function loadModel(access: ServerAccess, wanted: string): Promise<L
     signal: AbortSignal.any([deadline.signal, stopPolling.signal]),
   };
   try {
-    const posted = postLoad({ ...access, signal: deadline.signal }, modelId);
+    const posted = postLoad({ ...access, signal: deadline.signal }, { ...request, modelId });
     const slow = pollUntilLoaded(within, modelId);
     // A POST whose connection broke may still be loading: from then on only the list tells.
     return await Promise.race([posted.then((answer) => answer ?? slow), slow]);
@@ -83,11 +83,14 @@ async function resolveId(
 }
 
 /** The load's answer; undefined when its connection was lost. */
-async function postLoad(access: ServerAccess, modelId: string): Promise<LoadResult | undefined> {
+async function postLoad(
+  access: ServerAccess,
+  request: LoadRequest,
+): Promise<LoadResult | undefined> {
   const { server, keys, signal } = access;
   let answer: JsonAnswer;
   try {
-    const body = JSON.stringify({ model_id: modelId });
+    const body = JSON.stringify(toWire(request));
     answer = await requestJson(server, "/admin/models/load", { keys, body, signal });
   } catch (thrown) {
     if (signal.aborted) throw thrown;
@@ -100,7 +103,19 @@ async function postLoad(access: ServerAccess, modelId: string): Promise<LoadResu
     }
     return undefined;
   }
-  return loadAnswer(access, modelId, answer);
+  return loadAnswer(access, request.modelId, answer);
+}
+
+/** What is undefined is not sent. */
+function toWire(request: LoadRequest): object {
+  return {
+    model_id: request.modelId,
+    backend: request.backend,
+    auto_download: request.autoDownload,
+    performance_overrides: request.performanceOverrides,
+    keep_alive_sec: request.keepAliveSec,
+    allow_unsupported_runtime: request.allowUnsupportedRuntime,
+  };
 }
 
 /** What an answer of the load routes means. @throws OptaError */

@@ -182,11 +182,11 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
         const rest = onDisk.filter((model) => !isLoaded.has(model.modelId));
         return { server: endpoint.server, models: [...byId(loaded), ...byId(rest)] };
       }),
-    load: (modelId, signal) =>
+    load: (request, signal) =>
       call(signal, async (endpoint) => {
-        requireAdmin(endpoint, modelId);
-        if (!allowCloudModels) refuseCloudModel(modelId);
-        const result = await loadModel(access(endpoint, signal), modelId);
+        requireAdmin(endpoint, request.modelId);
+        if (!allowCloudModels) refuseCloudModel(request.modelId);
+        const result = await loadModel(access(endpoint, signal), request);
         connection.forgetModels(endpoint.server);
         return result;
       }),
@@ -215,7 +215,7 @@ export function createLmxProvider(options: LmxProviderOptions): Provider {
         }
         const answer = await forwardRequest(access(endpoint, signal), request);
         if (request.method !== "GET") connection.forgetModels(server);
-        return answer;
+        return { ...answer, fallbackHosts: options.fallbackHosts };
       }),
     close() {
       sockets.drop();

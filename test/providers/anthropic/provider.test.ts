@@ -378,5 +378,5 @@ test("lists the models there are", async () => {
 
 test("has nothing to load", async () => {
   await using place = await start({ turns: [] });
-  expect((await errorOf(place.provider.load("x", neverAborted))).code).toBe("usage");
+  expect((await errorOf(place.provider.load({ modelId: "x" }, neverAborted))).code).toBe("usage");
 });

@@ -20,7 +20,7 @@ async function load(
     },
   });
   const provider = fake.provider({ timeouts: { loadPollAfterMs: 5, loadPollMs: 2, loadMs: 300 } });
-  const result = await provider.load("big", neverAborted).catch((thrown: unknown) => {
+  const result = await provider.load({ modelId: "big" }, neverAborted).catch((thrown: unknown) => {
     if (thrown instanceof OptaError) return thrown;
     throw thrown;
   });
@@ -131,7 +131,7 @@ describe("row 17: loading", () => {
     const stop = new AbortController();
     const loading = fake
       .provider()
-      .load("m", stop.signal)
+      .load({ modelId: "m" }, stop.signal)
       .catch((thrown: unknown) => thrown);
     await until(() => fake.requests.includes("POST /admin/models/load"));
     stop.abort();
@@ -152,7 +152,7 @@ describe("the models of a server", () => {
     const states = ({ models }: ModelList) =>
       models.map(({ modelId, state }) => `${modelId} ${state}`);
     expect(states(await provider.models(neverAborted))).toEqual(["org/A loaded", "org/B on-disk"]);
-    expect(await provider.load("b", neverAborted)).toMatchObject({
+    expect(await provider.load({ modelId: "b" }, neverAborted)).toMatchObject({
       status: "loaded",
       modelId: "org/B",
     });

@@ -186,7 +186,7 @@ describe("row 21: a plain OpenAI-compatible server", () => {
     });
     const thrown: unknown = await fake
       .provider()
-      .load("m", neverAborted)
+      .load({ modelId: "m" }, neverAborted)
       .catch((error: unknown) => error);
     expect(thrown).toMatchObject({ code: "usage" });
   });

@@ -185,7 +185,7 @@ describe("which model", () => {
   });
   test("loading is left to the server's own commands, which are named", async () => {
     using fake = start(vllm);
-    expect(await failureOf(fake.provider().load("m", neverAborted))).toMatchObject({
+    expect(await failureOf(fake.provider().load({ modelId: "m" }, neverAborted))).toMatchObject({
       code: "usage",
       hint: expect.stringContaining("vllm serve m"),
     });
