@@ -64,7 +64,7 @@ export async function runClientOperation(
   const operation = clientOperations.find((candidate) => candidate.id === id);
   if (operation !== undefined) return answerClientOperation(operation, body, context);
   const error = { code: "not_found", message: `there is no operation ${id}` };
-  return { status: 404, body: { ok: false, id, error } };
+  return { status: 404, body: { ok: false, id, safety: "read", error } };
 }
 
 /** One operation's answer, by the same rules. */

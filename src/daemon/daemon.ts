@@ -51,6 +51,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   try {
     return await serve(options, place);
   } catch (error) {
+    // It may be written and not be safe on the disk: it names a port that nobody owns from here on.
+    removeDaemonState(daemonPaths(options.root));
     place.release();
     throw error;
   }

@@ -1,7 +1,7 @@
 // The daemon's one listener, on 127.0.0.1: the port, the limits, and by which names it may be called. Whatever is
 // asked beyond that is answered by the service (service.ts), which is loaded when it is first needed.
 import { OptaError } from "../protocol/error.ts";
-import { usualPort } from "../store/daemon-place.ts";
+import { usualPorts } from "../store/daemon-place.ts";
 import { bodyLimitBytes, errorAnswer, jsonAnswer } from "./http.ts";
 import type { SocketData } from "./socket-data.ts";
 
@@ -26,7 +26,6 @@ export interface ListenOptions {
 }
 
 const hostname = "127.0.0.1";
-const usualPorts = [usualPort, ...Array.from({ length: 21 }, (_, index) => 10_000 + index)];
 /** A connection that sends nothing for so long, in the middle of a request or between two, is closed. */
 const idleSeconds = 15;
 /** What waits in a socket at the most: never reached, since slow readers leave the broadcast long before. */

@@ -1,6 +1,6 @@
 // The operations on sessions as a whole: make, resume, read, list, delete.
-import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, realpath } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { createId } from "../base/ids.ts";
 import { absoluteSearchPath } from "../base/search-path.ts";
 import { OptaError, toOptaError } from "../protocol/error.ts";
@@ -53,7 +53,7 @@ export function createSessionOperations(
     async "session.create"({ sessionId: id = createId(), model, title, messages, metadata }) {
       models.warm(model ?? options.settings().model);
       return sessions.create(id, async () => {
-        const workspace = await resolveWorkspace(metadata?.workspace ?? (await emptyWorkspace(id)));
+        const workspace = await resolveWorkspace(metadata?.workspace || (await emptyWorkspace(id)));
         const path = metadata?.path;
         const file = newSessionFile({
           id,
@@ -88,7 +88,8 @@ export function createSessionOperations(
     },
     async "session.list"({ limit, cursor, workspace, query }) {
       const { sessions: all, corrupt } = await store.list();
-      const inWorkspace = all.filter((each) => !workspace || each.workspace === workspace);
+      const wanted = workspace && (await realpath(workspace).catch(() => resolve(workspace)));
+      const inWorkspace = all.filter((each) => !wanted || each.workspace === wanted);
       const found = query ? await withText(inWorkspace, query) : inWorkspace;
       const start = cursor === undefined ? 0 : startAfter(found, cursor);
       const page = found.slice(start, limit === undefined ? undefined : start + limit);

@@ -34,7 +34,7 @@ export const operations = {
         messages: z.array(messageSchema).optional(),
         metadata: z
           .object({
-            /** Without one the session gets an empty directory of its own. */
+            /** Without one, or with "", the session gets an empty directory of its own. */
             workspace: z.string().optional(),
             /** PATH for the session's tools; else the one of the process that runs them. */
             path: z.string().optional(),

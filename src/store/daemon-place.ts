@@ -29,6 +29,11 @@ export const daemonRuntime = { BUN_JSC_useJIT: "0", BUN_GC_TIMER_DISABLE: "1" } 
 
 /** Where clients expect the daemon (contracts/daemon-v3.md section 1). */
 export const usualPort = 9999;
+/** Tried in this order where nobody names a port. */
+export const usualPorts: readonly number[] = [
+  usualPort,
+  ...Array.from({ length: 21 }, (_, index) => 10_000 + index),
+];
 
 /** @param root opta's own directory */
 export function daemonPaths(root: string): DaemonPaths {

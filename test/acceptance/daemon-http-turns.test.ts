@@ -83,6 +83,9 @@ describe("sessions", () => {
     const { workspace } = (got as { readonly metadata: { readonly workspace: string } }).metadata;
     expect(workspace).toStartWith(place.home);
     expect(workspace).toEndWith(`${sessionId}/workspace`);
+    // As clients say it that have none chosen.
+    const none = { sessionId: "none", metadata: { workspace: "" } };
+    expect((await call(daemon, "session.create", none)).status).toBe(201);
   });
 
   test("with a wrong id, workspace or message are refused, and nothing is left of them", async () => {
@@ -146,6 +149,7 @@ describe("sessions", () => {
     expect(await list({ limit: 3, cursor: "b" })).toEqual(["a", null]);
     expect(await list({ limit: 4 })).toEqual(["dcba", null]);
     expect(await list({ workspace: other })).toEqual(["db", null]);
+    expect(await list({ workspace: `${other}/` })).toEqual(["db", null]);
     expect(await list({ workspace: other, limit: 1 })).toEqual(["d", "d"]);
     expect(await list({ query: "APPLE" })).toEqual(["ba", null]);
     expect(await list({ query: "apple", workspace: place.workspace })).toEqual(["a", null]);

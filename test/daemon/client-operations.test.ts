@@ -184,6 +184,7 @@ describe("the answer", () => {
         body: {
           ok: false,
           id,
+          safety: "read",
           error: { code: "not_found", message: `there is no operation ${id}` },
         },
       });

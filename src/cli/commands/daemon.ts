@@ -2,7 +2,12 @@
 // these commands only talk to it. They load late what `opta daemon run` does not need, so that it stays small.
 import { stripTerminalText } from "../../base/terminal-text.ts";
 import { OptaError } from "../../protocol/error.ts";
-import { daemonPaths, makeDaemonDirectory, usualPort } from "../../store/daemon-place.ts";
+import {
+  daemonPaths,
+  makeDaemonDirectory,
+  usualPort,
+  usualPorts,
+} from "../../store/daemon-place.ts";
 import type { DaemonState } from "../../store/daemon-state.ts";
 import { type CommandContext, type CommandGroup, defineCommand, type Flags } from "../command.ts";
 import { toJsonText } from "../output/json.ts";
@@ -53,13 +58,18 @@ const restart = defineCommand({
   examples: ["opta daemon restart"],
   async run(context) {
     const { assertPortFree, stopDaemonProcess } = await import("../../client/daemon-process.ts");
+    const { findDaemon } = await import("../../client/daemon-address.ts");
     const root = context.loadDirectory();
     // What would keep the new one from starting is found before the old one goes.
     await context.loadConfig();
     makeDaemonDirectory(root);
     if (context.args.port !== undefined) assertPortFree(root, context.args.port);
+    // One that somebody chose stays; one that it found by itself is looked for anew.
+    const current = findDaemon(root)?.port;
+    const isChosen = current !== undefined && !usualPorts.includes(current);
+    const port = context.args.port ?? (isChosen ? current : undefined);
     await stopDaemonProcess(root);
-    return startAndTell(context, context.args);
+    return startAndTell(context, { ...context.args, port });
   },
 });
 

@@ -30,8 +30,8 @@ const list = defineClientOperation({
       limit: count.optional(),
       /** An id, or its part after the last "/". */
       model: z.string().optional(),
-      /** Only sessions that changed then or later. */
-      since: z.coerce.date().optional(),
+      /** Only sessions that changed then or later; "" stands for no such limit. */
+      since: z.preprocess((given) => given || undefined, z.coerce.date().optional()),
       tag: z.string().optional(),
       workspace: z.string().optional(),
     }),
