@@ -49,6 +49,14 @@ const steps: readonly Step[] = [
   },
 ];
 
+/** Their figures take minutes (test/support/rounds.ts). */
+const permissionTests = "test/acceptance/daemon-http-permissions.test.ts";
+const roundsTests = [
+  "test/acceptance/daemon-lifecycle.test.ts",
+  permissionTests,
+  "test/daemon/log-file.test.ts",
+];
+
 const deepSteps: readonly Step[] = [
   ...["darwin-arm64", "darwin-x64", "linux-arm64"].map((target) => ({
     name: `build-${target}`,
@@ -58,6 +66,18 @@ const deepSteps: readonly Step[] = [
   { name: "file-crash", commands: [[bun, "scripts/file-crash.ts"]] },
   { name: "turn-crash", commands: [[bun, "scripts/turn-crash.ts"]] },
   { name: "crash", commands: [[bun, "scripts/crash.ts"]] },
+  {
+    name: "promised-rounds",
+    commands: [[bun, "test", ...roundsTests]],
+    environment: { OPTA_TEST_ROUNDS: "promised" },
+    isTests: true,
+  },
+  {
+    // Each case of what is no answer, fifty times (promises G1).
+    name: "denials",
+    commands: [[bun, "test", "--rerun-each", "50", "-t", "denie[ds]", permissionTests]],
+    isTests: true,
+  },
   { name: "swarm", commands: [[bun, "scripts/swarm.ts"]] },
   { name: "abuse", commands: [[bun, "scripts/abuse.ts"]] },
   { name: "fuzz-command-gate", commands: [[bun, "scripts/fuzz-command-gate.ts"]] },

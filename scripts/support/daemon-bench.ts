@@ -2,6 +2,7 @@
 // memory are read from /proc.
 import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { wakeUpsOf } from "../../test/support/wake-ups.ts";
 
 export interface DaemonPlace {
   readonly opta: string;
@@ -16,9 +17,12 @@ export interface DaemonCost {
   readonly idleRssBytes: number;
   /** Of 10 ms, in 15 s, with nothing opened. */
   readonly idleTicks: number;
+  /** How often any of its threads woke up in that time: a timer costs less than a tick. */
+  readonly idleWakeUps: number;
   readonly rssAfterTurnsBytes: number;
   /** The same after them. */
   readonly ticksAfterTurns: number;
+  readonly wakeUpsAfterTurns: number;
 }
 
 const idleMs = 15_000;
@@ -92,17 +96,21 @@ export async function measureDaemon(place: DaemonPlace): Promise<DaemonCost> {
     startMs: startsMs.toSorted((one, other) => one - other)[Math.floor(starts / 2)] ?? Number.NaN,
     idleRssBytes: idle.rssBytes,
     idleTicks: idle.ticks,
+    idleWakeUps: idle.wakeUps,
     rssAfterTurnsBytes: after.rssBytes,
     ticksAfterTurns: after.ticks,
+    wakeUpsAfterTurns: after.wakeUps,
   };
 }
 
-async function rest(pid: number): Promise<{ readonly ticks: number; readonly rssBytes: number }> {
+async function rest(pid: number) {
   const before = ticksOf(pid);
+  const wakeUpsBefore = wakeUpsOf(pid);
   await Bun.sleep(idleMs);
+  const wakeUps = wakeUpsOf(pid) - wakeUpsBefore;
   const [, kibibytes] =
     /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return { ticks: ticksOf(pid) - before, rssBytes: Number(kibibytes) * 1024 };
+  return { ticks: ticksOf(pid) - before, wakeUps, rssBytes: Number(kibibytes) * 1024 };
 }
 
 /** User and system, of all threads; proc_pid_stat(5). */

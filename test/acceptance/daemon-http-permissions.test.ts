@@ -7,13 +7,14 @@ import type { EventPayload, OptaEvent } from "../../src/protocol/event.ts";
 import { type RunningDaemon, startDaemon, turnEnd, until } from "../support/daemon.ts";
 import { ask, call, eventsIn, openSse, pathOf } from "../support/daemon-http.ts";
 import { type ScriptedServer, startScripted } from "../support/lmx.ts";
+import { rounds, roundsLimitMs } from "../support/rounds.ts";
 import { createPlace, type Place } from "../support/workspace.ts";
 
 type Request = EventPayload<"permission.request">;
 
 const clientCount = 100;
 /** How often a hundred clients answer at once. */
-const rounds = 5;
+const answerRounds = rounds({ usual: 5, promised: 200 });
 
 /** A model that wants to make a file in each of its turns; the policy asks first. */
 function startTouching(turns = 1): Promise<ScriptedServer> {
@@ -107,6 +108,45 @@ describe("an answer", () => {
     }
   });
 
+  test("is for the tool and the arguments that were shown: question and start carry their digest, and each call its own (G3)", async () => {
+    using place = createPlace();
+    const commands = ["touch ran-0", "touch ran-1"];
+    await using lmx = await startScripted({
+      turns: [
+        {
+          toolCalls: commands.map((command) => ({ name: "run_command", arguments: { command } })),
+        },
+        { text: "understood" },
+      ],
+    });
+    await using daemon = await startDaemon({ place, modelPort: lmx.port });
+    await createSession(daemon, place);
+    const { turnId } = await askForLeave(daemon);
+    for (let count = 1; count <= commands.length; count++) {
+      let open: Request | undefined;
+      await until(async () => {
+        open = requestsIn(await eventsIn(daemon, "a"))[count - 1];
+        return open !== undefined;
+      }, "the next question");
+      const { requestId = "" } = open ?? {};
+      const decision = count === 1 ? "allow" : "deny";
+      const answer = { sessionId: "a", requestId, decision, decidedBy: "Ada" };
+      expect((await call(daemon, "permission.resolve", answer)).status).toBe(200);
+    }
+    const events = await turnEnd(daemon, "a", turnId);
+    const starts = events.flatMap((each) => (each.event === "tool.start" ? [each.payload] : []));
+    const sha256 = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest("hex");
+    const digests = commands.map((command) =>
+      sha256(`run_command\0${JSON.stringify({ command })}`),
+    );
+    expect(requestsIn(events).map(({ argsDigest }) => argsDigest)).toEqual(digests);
+    expect(starts.map(({ argsDigest }) => argsDigest)).toEqual(digests);
+    expect(starts.map(({ args }) => args)).toEqual(
+      commands.map((command) => JSON.stringify({ command })),
+    );
+    expect([ran(place, 0), ran(place, 1)]).toEqual([true, false]);
+  });
+
   test("of deny is told to the model with its reason, and nothing runs", async () => {
     using place = createPlace();
     await using lmx = await startTouching();
@@ -121,39 +161,43 @@ describe("an answer", () => {
     expect(String(lmx.chats()[1]?.messages.at(-1)?.content)).toContain(reason);
   });
 
-  test(`is one of ${clientCount} that come at once: exactly one 200, all others learn who was first`, async () => {
-    using place = createPlace();
-    await using lmx = await startTouching(rounds);
-    await using daemon = await startDaemon({ place, modelPort: lmx.port });
-    await createSession(daemon, place);
-    for (let round = 0; round < rounds; round++) {
-      const asked = await askForLeave(daemon);
-      const answers = await Promise.all(
-        Array.from({ length: clientCount }, async (_, index) => {
-          const decidedBy = `client ${index}`;
-          const decision = index % 2 === 0 ? "allow" : "deny";
-          const { requestId } = asked;
-          const params = { sessionId: "a", requestId, decision, decidedBy };
-          return { decidedBy, decision, ...(await call(daemon, "permission.resolve", params)) };
-        }),
-      );
-      const winners = answers.filter(({ status }) => status === 200);
-      expect(winners.length).toBe(1);
-      const [winner] = winners;
-      const message = `${asked.requestId} was already decided by ${winner?.decidedBy}`;
-      for (const { status, body } of answers.filter((each) => each !== winner)) {
-        expect([status, body]).toEqual([
-          409,
-          { ok: false, conflict: true, message, error: message, code: "state-conflict" },
+  test(
+    `is one of ${clientCount} that come at once: exactly one 200, all others learn who was first`,
+    async () => {
+      using place = createPlace();
+      await using lmx = await startTouching(answerRounds);
+      await using daemon = await startDaemon({ place, modelPort: lmx.port });
+      await createSession(daemon, place);
+      for (let round = 0; round < answerRounds; round++) {
+        const asked = await askForLeave(daemon);
+        const answers = await Promise.all(
+          Array.from({ length: clientCount }, async (_, index) => {
+            const decidedBy = `client ${index}`;
+            const decision = index % 2 === 0 ? "allow" : "deny";
+            const { requestId } = asked;
+            const params = { sessionId: "a", requestId, decision, decidedBy };
+            return { decidedBy, decision, ...(await call(daemon, "permission.resolve", params)) };
+          }),
+        );
+        const winners = answers.filter(({ status }) => status === 200);
+        expect(winners.length).toBe(1);
+        const [winner] = winners;
+        const message = `${asked.requestId} was already decided by ${winner?.decidedBy}`;
+        for (const { status, body } of answers.filter((each) => each !== winner)) {
+          expect([status, body]).toEqual([
+            409,
+            { ok: false, conflict: true, message, error: message, code: "state-conflict" },
+          ]);
+        }
+        const events = await turnEnd(daemon, "a", asked.turnId);
+        expect(resolutionsOf(events, asked.requestId)).toMatchObject([
+          { decision: winner?.decision, decidedBy: winner?.decidedBy },
         ]);
+        expect(ran(place, round)).toBe(winner?.decision === "allow");
       }
-      const events = await turnEnd(daemon, "a", asked.turnId);
-      expect(resolutionsOf(events, asked.requestId)).toMatchObject([
-        { decision: winner?.decision, decidedBy: winner?.decidedBy },
-      ]);
-      expect(ran(place, round)).toBe(winner?.decision === "allow");
-    }
-  }, 60_000);
+    },
+    roundsLimitMs(60_000),
+  );
 });
 
 describe("a request that waits", () => {

@@ -88,6 +88,24 @@ describe("sessions", () => {
     expect((await call(daemon, "session.create", none)).status).toBe(201);
   });
 
+  test("that go on with a conversation get the system message with their first turn (lesson 3)", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({ turns: [{ text: "It is 5." }] });
+    await using daemon = await startDaemon({ place, modelPort: lmx.port });
+    const messages = [
+      { role: "user", content: "What is 2 + 2?" },
+      { role: "assistant", content: "4" },
+    ];
+    const metadata = { workspace: place.workspace };
+    await call(daemon, "session.create", { sessionId: "a", messages, metadata });
+    const turnId = await submit(daemon, { sessionId: "a", content: "And 2 + 3?" });
+    await turnEnd(daemon, "a", turnId);
+    const sent = lmx.chats()[0]?.messages ?? [];
+    expect(sent.map(({ role }) => role)).toEqual(["system", "user", "assistant", "user"]);
+    expect(String(sent[0]?.content)).toContain("opta");
+    expect(sent.slice(1, 3)).toMatchObject(messages);
+  });
+
   test("with a wrong id, workspace or message are refused, and nothing is left of them", async () => {
     using place = createPlace();
     await using daemon = await startDaemon({ place });

@@ -42,6 +42,8 @@ import {
 } from "../support/daemon.ts";
 import { startScripted } from "../support/lmx.ts";
 import { runningWith, uniqueSleep } from "../support/processes.ts";
+import { rounds, roundsLimitMs } from "../support/rounds.ts";
+import { wakeUpsOf } from "../support/wake-ups.ts";
 import { createPlace } from "../support/workspace.ts";
 
 /** Privileged, or in use, on many machines. */
@@ -62,41 +64,47 @@ interface ShownState {
 }
 
 describe("one daemon per directory (D1):", () => {
-  test("20 starts at once, five times over: one owner, one token, everybody told the same", async () => {
-    using place = createPlace();
-    const where = { place };
-    await using _ = guardDaemon(where);
-    for (let round = 1; round <= 5; round++) {
-      const port = freePort();
-      const paths = daemonPaths(rootOf(where));
-      const runs = await Promise.all(
-        Array.from({ length: 20 }, async () => {
-          const started = await runBeside(
-            where,
-            "daemon",
-            "start",
-            "--json",
-            "--port",
-            String(port),
-          );
-          return { ...started, token: readDaemonState(paths)?.token };
-        }),
-      );
-      expect(runs.map(({ exitCode, stderr }) => ({ exitCode, stderr }))).toEqual(
-        runs.map(() => ({ exitCode: 0, stderr: "" })),
-      );
-      expect(new Set(runs.map(({ stdout }) => stdout)).size).toBe(1);
-      expect(new Set(runs.map(({ token }) => token)).size).toBe(1);
-      const shown = JSON.parse(runs[0]!.stdout) as ShownState;
-      expect(readDaemonState(paths)).toMatchObject({ ...shown, token: runs[0]!.token! });
-      // Those that came second have gone, and left nothing.
-      const own = `daemon run --port ${port}`;
-      await until(async () => (await runningWith(own)).length === 1, "the losers' end");
-      expect(isRunning(shown.pid)).toBe(true);
-      expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
-      expect(await runningWith(own)).toEqual([]);
-    }
-  }, 120_000);
+  const startsAtOnce = rounds({ usual: 20, promised: 50 });
+  const startRounds = rounds({ usual: 5, promised: 100 });
+  test(
+    `${startsAtOnce} starts at once, ${startRounds} times: one owner, one token, everybody told the same`,
+    async () => {
+      using place = createPlace();
+      const where = { place };
+      await using _ = guardDaemon(where);
+      for (let round = 1; round <= startRounds; round++) {
+        const port = freePort();
+        const paths = daemonPaths(rootOf(where));
+        const runs = await Promise.all(
+          Array.from({ length: startsAtOnce }, async () => {
+            const started = await runBeside(
+              where,
+              "daemon",
+              "start",
+              "--json",
+              "--port",
+              String(port),
+            );
+            return { ...started, token: readDaemonState(paths)?.token };
+          }),
+        );
+        expect(runs.map(({ exitCode, stderr }) => ({ exitCode, stderr }))).toEqual(
+          runs.map(() => ({ exitCode: 0, stderr: "" })),
+        );
+        expect(new Set(runs.map(({ stdout }) => stdout)).size).toBe(1);
+        expect(new Set(runs.map(({ token }) => token)).size).toBe(1);
+        const shown = JSON.parse(runs[0]!.stdout) as ShownState;
+        expect(readDaemonState(paths)).toMatchObject({ ...shown, token: runs[0]!.token! });
+        // Those that came second have gone, and left nothing.
+        const own = `daemon run --port ${port}`;
+        await until(async () => (await runningWith(own)).length === 1, "the losers' end");
+        expect(isRunning(shown.pid)).toBe(true);
+        expect((await runBeside(where, "daemon", "stop")).stdout).toBe("daemon stopped\n");
+        expect(await runningWith(own)).toEqual([]);
+      }
+    },
+    roundsLimitMs(120_000),
+  );
 
   test("only the one that started it says so; a second `daemon run` exits 3 and names pid and port", async () => {
     using place = createPlace();
@@ -293,27 +301,52 @@ describe("a port that is taken (D3):", () => {
   });
 });
 
+test.skipIf(process.platform !== "linux")(
+  "a daemon that waits has no timer: nothing wakes it, also after work (lesson 33)",
+  async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({ turns: [{ text: "hello" }] });
+    const where = { place, modelPort: lmx.port };
+    await using _ = guardDaemon(where);
+    await runBeside(where, "daemon", "start", "--port", String(freePort()));
+    expect((await runBeside(where, "do", "--attach", "hi")).stdout).toBe("hello\n");
+    const { pid } = readDaemonState(daemonPaths(rootOf(where)))!;
+    // What the turn set going is over by then.
+    await Bun.sleep(6_000);
+    const before = wakeUpsOf(pid);
+    await Bun.sleep(5_000);
+    // One a second would be a timer.
+    expect(wakeUpsOf(pid) - before).toBeLessThan(4);
+  },
+  60_000,
+);
+
 describe("SIGTERM (D4)", () => {
   const seed = 20_261_128;
-  test(`at 30 moments of a turn (seed ${seed}): exit 0 in time, every turn ended, no process left`, async () => {
-    const random = createRandom(seed);
-    // Drawn at once, so that a round's numbers do not depend on what happened in the ones before.
-    const rounds = Array.from({ length: 30 }, () => ({
-      afterMs: random.below(600),
-      asks: random.below(10) < 3,
-      inBackground: random.below(10) < 4,
-    }));
-    const wrong: object[] = [];
-    const remaining = rounds.values();
-    const worker = async () => {
-      for (const round of remaining) {
-        const found = await terminateInTurn(round);
-        if (found.length > 0) wrong.push({ ...round, found });
-      }
-    };
-    await Promise.all(Array.from({ length: sideBySide }, worker));
-    expect(wrong).toEqual([]);
-  }, 180_000);
+  const moments = rounds({ usual: 30, promised: 200 });
+  test(
+    `at ${moments} moments of a turn (seed ${seed}): exit 0 in time, every turn ended, no process left`,
+    async () => {
+      const random = createRandom(seed);
+      // Drawn at once, so that a round's numbers do not depend on what happened in the ones before.
+      const rounds = Array.from({ length: moments }, () => ({
+        afterMs: random.below(600),
+        asks: random.below(10) < 3,
+        inBackground: random.below(10) < 4,
+      }));
+      const wrong: object[] = [];
+      const remaining = rounds.values();
+      const worker = async () => {
+        for (const round of remaining) {
+          const found = await terminateInTurn(round);
+          if (found.length > 0) wrong.push({ ...round, found });
+        }
+      };
+      await Promise.all(Array.from({ length: sideBySide }, worker));
+      expect(wrong).toEqual([]);
+    },
+    roundsLimitMs(180_000),
+  );
 
   test("and a second one ends it at once; the next start ends what was left", async () => {
     using place = createPlace();

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { socketCommands } from "../../src/protocol/daemon-routes.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
 import { type RunningDaemon, startDaemon, turnEnd } from "../support/daemon.ts";
-import { ask, call, eventsIn } from "../support/daemon-http.ts";
+import { ask, call, eventsIn, openSse } from "../support/daemon-http.ts";
 import { startScripted } from "../support/lmx.ts";
 import { type Frame, openRawSocket, type RawSocket } from "../support/raw-socket.ts";
 import { createPlace } from "../support/workspace.ts";
@@ -181,14 +181,39 @@ describe("a socket", () => {
     expect(theirs.frames).toMatchObject([told, { event: "session.cancelled", seq: 2 }]);
   });
 
-  test("is closed with 1001 when the daemon stops", async () => {
+  test("is closed with 1001 when the daemon stops, and does not hold that up (lesson 34)", async () => {
     using place = createPlace();
     await using daemon = await startDaemon({ place });
     using socket = await connect(daemon, "sessionId=a");
+    await using events = await openSse(daemon, "/v3/sse/events?sessionId=a");
+    await using health = await openSse(daemon, "/v3/health/stream");
+    await Promise.all([events.next(), health.next()]);
+    await using half = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: daemon.state.port,
+      socket: { data: () => undefined },
+    }).then((sent) => ({ sent, [Symbol.asyncDispose]: async () => void sent.end() }));
+    half.sent.write("POST /v3/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n");
     await command(socket, { type: "ping" });
     daemon.process.kill("SIGTERM");
+    // Nothing runs: there is nothing to wait for.
+    const exit = await Promise.race([daemon.process.exited, Bun.sleep(2_000)]);
+    expect(exit).toBe(0);
     expect(await socket.closed).toBe(1001);
-    expect(await daemon.process.exited).toBe(0);
+  });
+
+  test("hears the first word while the model has said no second one (lesson 5)", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({
+      turns: [{ text: ["first ", "second"], delays: { betweenChunksMs: 120_000 } }],
+    });
+    await using daemon = await startDaemon({ place, modelPort: lmx.port });
+    await call(daemon, "session.create", { sessionId: "a" });
+    using socket = await connect(daemon, "sessionId=a");
+    socket.send(submission);
+    expect((await untilEvent(socket, "turn.token")).at(-1)?.payload).toMatchObject({
+      text: "first ",
+    });
   });
 });
 

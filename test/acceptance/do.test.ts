@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { builtOpta } from "../support/binary.ts";
-import { eventsOf, optaDo } from "../support/do.ts";
+import { eventsOf, optaDo, startOptaDo } from "../support/do.ts";
 import { startScripted } from "../support/lmx.ts";
 import { createPlace } from "../support/workspace.ts";
 
@@ -40,6 +40,18 @@ test("a task becomes an edited file, an answer on stdout and a saved session", a
   ]);
   expect(session?.toolCallCount).toBe(2);
   expect(place.sessionEntries()).toEqual([`${session?.id}.json`]);
+});
+
+test("a word is printed as soon as the model has said it, not with the next one (lesson 5)", async () => {
+  using place = createPlace();
+  await using lmx = await startScripted({
+    turns: [{ text: ["first ", "second"], delays: { betweenChunksMs: 120_000 } }],
+  });
+  await using started = await startOptaDo(["go"], { place, port: lmx.port });
+  const { value } = await started.process.stdout.getReader().read();
+  expect(new TextDecoder().decode(value)).toBe("first ");
+  started.process.kill("SIGINT");
+  expect(await started.process.exited).toBe(130);
 });
 
 test("-f json prints every event of the turn, numbered from 1 without a gap", async () => {

@@ -23,6 +23,7 @@ import {
   type LogFileOptions,
 } from "../../src/daemon/log-file.ts";
 import { followLog, readLogTail } from "../../src/daemon/log-reader.ts";
+import { rounds, roundsLimitMs } from "../support/rounds.ts";
 
 const place = { directory: "" };
 const at = (name: string) => join(place.directory, name);
@@ -244,27 +245,34 @@ describe("secrets", () => {
 });
 
 describe("the files", () => {
-  test("100,000 lines end in exactly three files of whole lines, the last ones without a gap", () => {
-    const log = openLog();
-    for (let index = 0; index < 100_000; index++) {
-      log.info("token", { index, text: "the quick brown fox jumps over the lazy dog" });
-    }
-    log.close();
-    const names = ["daemon.log", "daemon.log.1", "daemon.log.2"];
-    expect(readdirSync(place.directory).toSorted()).toEqual(names);
-    const indexes = names
-      .toReversed()
-      .flatMap((name) => readLines(name))
-      .map(({ data }) => (data as { index: number }).index);
-    expect(indexes).toEqual(Array.from(indexes, (_, index) => 100_000 - indexes.length + index));
-    const [newest, ...full] = names.map((name) => statSync(at(name)).size);
-    const limit = 5 * 1024 * 1024;
-    expect(newest).toBeLessThanOrEqual(limit);
-    for (const size of full) {
-      expect(size).toBeLessThanOrEqual(limit);
-      expect(size).toBeGreaterThan(limit - 1024);
-    }
-  });
+  const lineCount = rounds({ usual: 100_000, promised: 1_000_000 });
+  test(
+    `${lineCount} lines end in exactly three files of whole lines, the last ones without a gap`,
+    () => {
+      const log = openLog();
+      for (let index = 0; index < lineCount; index++) {
+        log.info("token", { index, text: "the quick brown fox jumps over the lazy dog" });
+      }
+      log.close();
+      const names = ["daemon.log", "daemon.log.1", "daemon.log.2"];
+      expect(readdirSync(place.directory).toSorted()).toEqual(names);
+      const indexes = names
+        .toReversed()
+        .flatMap((name) => readLines(name))
+        .map(({ data }) => (data as { index: number }).index);
+      expect(indexes).toEqual(
+        Array.from(indexes, (_, index) => lineCount - indexes.length + index),
+      );
+      const [newest, ...full] = names.map((name) => statSync(at(name)).size);
+      const limit = 5 * 1024 * 1024;
+      expect(newest).toBeLessThanOrEqual(limit);
+      for (const size of full) {
+        expect(size).toBeLessThanOrEqual(limit);
+        expect(size).toBeGreaterThan(limit - 1024);
+      }
+    },
+    roundsLimitMs(30_000),
+  );
 
   test("are the user's alone, every one, also one that lay open before", () => {
     writeFileSync(at("daemon.log"), "");
