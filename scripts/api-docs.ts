@@ -85,7 +85,7 @@ function ending(schemas: Readonly<Record<string, JsonSchema>>): readonly string[
         .map(([kind, { properties }]) => [code(kind), keysOf(properties?.["payload"])]),
     ),
     "## Commands of the WebSocket",
-    'One socket follows one session. A message of the client is `{"type":COMMAND, …}`; a command that fails is answered with `{"error", "code"?, "hint"?}`. A client that takes its events too slowly is closed with 4408 and may come back with its last `seq`; a cursor that cannot be followed closes with 4409, and a flood of commands (more than 1,000 beyond the 64 that may be under way) with 1008; 1001 says that the daemon stops.',
+    'One socket follows one session. A message of the client is `{"type":COMMAND, …}`; a command that fails is answered with `{"error", "code"?, "hint"?}`. A client that takes its events too slowly is closed with 4408 and may come back with its last `seq`; a cursor that cannot be followed closes with 4409, and a flood of commands (more than 1,000 beyond the 64 that may be under way), or a page whose origin was revoked, with 1008; 1001 says that the daemon stops.',
     table(
       ["Command", "Parameters", "Reply", "What it does"],
       Object.entries<SocketCommand>(socketCommands).map(([type, command]) => [

@@ -44,10 +44,6 @@ export function createApp(options: AppOptions): Engine {
   const events = createMemoryEventStore();
   return createEngine({
     ...engineOptions(options),
-    store: createSessionStore({
-      directory: sessionsDirectory(options.directory),
-      noteDeleted: (sessionId) => noteDeletedSession(options.directory, sessionId),
-    }),
     settings: () => settings,
     refreshSettings: async () => undefined,
     events,
@@ -83,7 +79,10 @@ const now = () => new Date();
 
 function engineOptions({ directory, environment }: Pick<AppOptions, "directory" | "environment">) {
   return {
-    store: createSessionStore({ directory: sessionsDirectory(directory) }),
+    store: createSessionStore({
+      directory: sessionsDirectory(directory),
+      noteDeleted: (sessionId) => noteDeletedSession(directory, sessionId),
+    }),
     startProcess: createBackgroundStarter({ environment: environment.variables }),
     // The policy compares them with paths whose links are resolved.
     home: resolveLinks(environment.home),

@@ -130,18 +130,19 @@ async function changeConfig(
   });
 }
 
-/** How often a change waits for others, and how long each time: one takes milliseconds, many on a busy machine seconds. */
-const lockAttempts = 500;
-const lockWaitMs = 20;
+/** How long a change waits for others, and how often it looks: one takes milliseconds, many on a busy machine seconds. */
+const lockLimitMs = 5_000;
+const lockLookMs = 20;
 
 async function whileLocked<T>(path: string, work: () => Promise<T>): Promise<T> {
   const lockDirectory = join(dirname(path), "config.lock");
-  for (let attempt = 0; attempt < lockAttempts; attempt++) {
+  const deadline = performance.now() + lockLimitMs;
+  while (performance.now() < deadline) {
     const lock = storing(path, () =>
       acquireFileLock(join(lockDirectory, "lock"), { pid: process.pid }),
     );
     if (!lock.acquired) {
-      await Bun.sleep(lockWaitMs);
+      await Bun.sleep(lockLookMs);
       continue;
     }
     try {

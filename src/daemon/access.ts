@@ -14,11 +14,22 @@ export interface AccessOptions {
   readonly nowMs: () => number;
 }
 
+/** How a connection was let in. */
+export interface Admission {
+  /** Of the page that opened it; null: no page did. */
+  readonly origin: string | null;
+  readonly byQueryToken: boolean;
+}
+
 export interface Access {
   /** "none": no page asks. @param origin the Origin header */
   judgeOrigin(origin: string | null): "none" | "allowed" | "refused";
   /** True when the request carries the token, or with `tickets` a ticket, which is used up. */
   isAuthorized(request: Request, url: URL, options?: { readonly tickets?: boolean }): boolean;
+  /** What a request that is authorised was let in by. */
+  admissionOf(request: Request, url: URL): Admission;
+  /** False once the settings would not let it in any more. */
+  isStillAllowed(admission: Admission): boolean;
   /** Resolves when a refusal may be told: at once at first, then after a second, once too many failed within a minute. */
   delayRefusal(): Promise<void>;
   /** A new ticket for one WebSocket. */
@@ -72,6 +83,13 @@ export function createAccess(options: AccessOptions): Access {
       if (judgeOrigin(request.headers.get("origin")) !== "allowed") return false;
       return isEqual(sha256(inUrl), tokenDigest);
     },
+    admissionOf(request, url) {
+      const { headers } = request;
+      const byQueryToken = !headers.has("authorization") && url.searchParams.has("token");
+      return { origin: headers.get("origin"), byQueryToken };
+    },
+    isStillAllowed: ({ origin, byQueryToken }) =>
+      judgeOrigin(origin) !== "refused" && (!byQueryToken || options.allowQueryToken()),
     async delayRefusal() {
       const now = nowMs();
       const recent = failures.filter((at) => now - at < failureWindowMs);

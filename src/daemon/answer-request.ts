@@ -26,7 +26,7 @@ async function answerChecked(
   parts: DaemonParts,
 ): Promise<Response | undefined> {
   const { access, settings } = parts;
-  // Who may talk to us is a setting like any other: what was revoked is over at once.
+  // Who may talk to us is a setting like any other, and holds as it is now.
   await settings.refresh();
   const origin = access.judgeOrigin(request.headers.get("origin"));
   if (origin === "refused" || !isPlain(request)) {
@@ -109,7 +109,8 @@ function upgrade(
     sessionId,
     afterSeq: afterSeqOf(url) ?? 0,
     dialect: dialectOf(url, parts),
-    origin: request.headers.get("origin"),
+    admission: parts.access.admissionOf(request, url),
+    leavePages: () => undefined,
     follower: undefined,
     pinged: undefined,
     pending: 0,

@@ -83,9 +83,14 @@ export async function answerClientOperation(
   const parsed = operation.input.safeParse(input);
   if (!parsed.success) return invalidInput(parsed.error.issues);
   try {
-    const { signal } = context;
-    const result = await inTime(operation.run(parsed.data, context), { limitMs, signal });
-    if (result === undefined) return tooSlow(operation);
+    const overdue = new AbortController();
+    const signal = AbortSignal.any([context.signal, overdue.signal]);
+    const work = operation.run(parsed.data, { ...context, signal });
+    const result = await inTime(work, { limitMs, signal: context.signal });
+    if (result === undefined) {
+      overdue.abort();
+      return tooSlow(operation);
+    }
     return { status: 200, body: { ok: true, id, safety, result } };
   } catch (thrown) {
     return failure(operation, toOptaError(thrown));
@@ -96,7 +101,7 @@ export async function answerClientOperation(
 const limitMs = 7_000;
 
 function tooSlow({ id, safety }: ClientOperation): ClientOperationAnswer {
-  const message = `${id} has had no answer for ${limitMs / 1_000} s; the model server may be busy`;
+  const message = `${id} has not ended within ${limitMs / 1_000} s; what it asked of others may go on`;
   const error = { code: codeNames[503], message, details: { hint: "opta status" } };
   return { status: 503, body: { ok: false, id, safety, error } };
 }

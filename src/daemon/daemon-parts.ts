@@ -5,6 +5,7 @@ import type { DaemonPaths } from "../store/daemon-place.ts";
 import type { DaemonState } from "../store/daemon-state.ts";
 import type { Access } from "./access.ts";
 import type { Followers } from "./followers.ts";
+import type { OpenPages } from "./open-pages.ts";
 import type { LazyEngine } from "./lazy-engine.ts";
 import type { LogFile } from "./log-file.ts";
 import type { ModelsCache } from "./models-cache.ts";
@@ -16,6 +17,7 @@ export interface DaemonParts {
   readonly engine: LazyEngine;
   readonly access: Access;
   readonly followers: Followers;
+  readonly pages: OpenPages;
   readonly settings: LiveSettings;
   readonly modelsCache: ModelsCache;
   readonly times: RequestTimes;

@@ -59,9 +59,16 @@ export function eventsDocument(stream: EventStream, place: Place): Response {
   return new Response(body, { headers: { "content-type": "application/json; charset=utf-8" } });
 }
 
+/** How long a client stays. */
+export interface Stay {
+  readonly signal: AbortSignal;
+  /** @param end ends the answer. @returns to be called when it is over */
+  keep(end: () => void): () => void;
+}
+
 /** `: connected`, then an envelope per `data:` line, for as long as the client stays. */
-export function eventsStream(followers: Followers, place: Place, signal: AbortSignal): Response {
-  return sseAnswer(signal, (write) => {
+export function eventsStream(followers: Followers, place: Place, stay: Stay): Response {
+  return sseAnswer(stay, (write) => {
     write(": connected\n\n");
     const timer = setInterval(() => write(": ping\n\n"), ssePingMs);
     let isFull = false;
@@ -97,8 +104,8 @@ export function eventsStream(followers: Followers, place: Place, signal: AbortSi
 }
 
 /** `data: <health>` at once and every 25 s. */
-export function healthStream(health: () => object, signal: AbortSignal): Response {
-  return sseAnswer(signal, (write) => {
+export function healthStream(health: () => object, stay: Stay): Response {
+  return sseAnswer(stay, (write) => {
     const tell = () => write(`data: ${JSON.stringify({ ...health(), ts: Date.now() })}\n\n`);
     tell();
     const timer = setInterval(tell, healthEveryMs);
@@ -124,17 +131,22 @@ interface Source {
 
 /** @param begin writes until `write` says that the client is behind, and again after `drained` */
 function sseAnswer(
-  signal: AbortSignal,
+  { signal, keep }: Stay,
   begin: (write: (text: string) => boolean) => Source,
 ): Response {
   const encoder = new TextEncoder();
   let source: Source | undefined;
+  let leave = () => {};
+  const close = () => {
+    leave();
+    source?.close();
+    source = undefined;
+  };
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
         const finish = () => {
-          source?.close();
-          source = undefined;
+          close();
           try {
             controller.close();
           } catch {
@@ -150,13 +162,11 @@ function sseAnswer(
           return (controller.desiredSize ?? 0) <= 0;
         });
         source.onEnd(finish);
+        leave = keep(finish);
         signal.addEventListener("abort", finish, { once: true });
       },
       pull: () => source?.drained(),
-      cancel() {
-        source?.close();
-        source = undefined;
-      },
+      cancel: close,
     },
     // Bytes that may wait for a slow client.
     { highWaterMark: 256 * 1024, size: (chunk) => chunk?.byteLength ?? 0 },

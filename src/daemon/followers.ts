@@ -240,6 +240,8 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
       if (reader.state === "live" && !isNext) {
         leaveLive(reader, crowd.liveSeq);
         read(reader);
+      } else if (reader.held.at(-1)?.seq === seq - 1) {
+        reader.held = [...reader.held, event];
       } else if (reader.state === "waiting") {
         if (reader.cursor === seq - 1) give(reader, [event]);
         else read(reader);

@@ -51,7 +51,12 @@ export function createLiveSettings(options: {
   };
 }
 
+/** Never throws: what cannot even be looked at is told by the one who reads it. */
 function stampOf(path: string): string {
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stats === undefined ? "" : `${stats.mtimeNs}-${stats.size}-${stats.ino}`;
+  try {
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats === undefined ? "" : `${stats.mtimeNs}-${stats.size}-${stats.ino}`;
+  } catch (thrown) {
+    return `cannot be looked at: ${toOptaError(thrown).message}`;
+  }
 }

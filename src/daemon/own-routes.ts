@@ -7,7 +7,7 @@ import { sessionIdPattern, sessionIdRule } from "../protocol/session-id.ts";
 import { settingsDigest, settingsSourceDigest } from "../config/settings-digest.ts";
 import type { ClientOperationContext } from "./client-operations.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
-import { eventsDocument, eventsStream, healthStream } from "./event-answers.ts";
+import { eventsDocument, eventsStream, healthStream, type Stay } from "./event-answers.ts";
 import { errorAnswer, jsonAnswer, readJsonObject } from "./http.ts";
 import { installedAs } from "./installed-as.ts";
 import { readLogTail } from "./log-reader.ts";
@@ -25,8 +25,7 @@ export const ownRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/v3/health/stream",
-    answer: ({ request }, parts) =>
-      healthStream(() => health(parts), AbortSignal.any([request.signal, parts.leaving])),
+    answer: (asked, parts) => healthStream(() => health(parts), stayOf(asked, parts)),
   },
   {
     method: "GET",
@@ -66,7 +65,8 @@ export const ownRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/v3/sse/events",
-    answer({ request, url }, parts) {
+    answer(asked, parts) {
+      const { url } = asked;
       const given = url.searchParams.get("sessionId");
       if (given === null) {
         return jsonAnswer({ error: "Missing sessionId query param" }, { status: 400 });
@@ -75,8 +75,7 @@ export const ownRoutes: readonly Route[] = [
       const afterSeq = afterSeqOf(url);
       if (afterSeq === undefined) return jsonAnswer({ error: "Invalid query" }, { status: 400 });
       const place = { sessionId, afterSeq, dialect: dialectOf(url, parts) };
-      const signal = AbortSignal.any([request.signal, parts.leaving]);
-      return eventsStream(parts.followers, place, signal);
+      return eventsStream(parts.followers, place, stayOf(asked, parts));
     },
   },
   {
@@ -123,6 +122,15 @@ export const ownRoutes: readonly Route[] = [
       answer: () => jsonAnswer({ error: "opta has no cloud pairing" }, { status: 501 }),
     })),
 ];
+
+/** For how long a stream is written: until client or daemon leave, or the page may not stay. */
+function stayOf({ request, url }: RouteRequest, { access, pages, leaving }: DaemonParts): Stay {
+  const admission = access.admissionOf(request, url);
+  return {
+    signal: AbortSignal.any([request.signal, leaving]),
+    keep: (end) => pages.keep(admission, end),
+  };
+}
 
 function health(parts: DaemonParts): Health {
   const { settings, environment } = parts;

@@ -40,20 +40,23 @@ export function createRetention(options: {
     lastMs = nowMs;
     const { retentionDays, retentionMegabytes } = settings.config().daemon;
     const sessions = sessionsDirectory(root);
-    const noted = notedDeletions(root);
+    const noted = new Set(notedDeletions(root));
     // One that was made again since then is another one.
-    const deleted = new Set(noted.filter((id) => !existsSync(sessionPath(sessions, id))));
+    const isDeleted = (id: string) => noted.has(id) && !existsSync(sessionPath(sessions, id));
     try {
       const dropped = await store.prune({
         maxAgeMs: retentionDays * dayMs,
         maxBytes: retentionMegabytes * 1024 * 1024,
         nowMs: Date.now(),
-        isDeleted: (sessionId) => deleted.has(sessionId),
+        isDeleted,
         forget: (sessionId) => events.delete(sessionId),
         isBusy: (sessionId) => engine.isBusy(sessionId),
         isStopped: () => stopped,
       });
-      if (!stopped) for (const sessionId of noted) removeDeletionNote(root, sessionId);
+      for (const sessionId of noted) {
+        const isDone = !isDeleted(sessionId) || events.lastSeq(sessionId) === 0;
+        if (isDone) removeDeletionNote(root, sessionId);
+      }
       if (dropped > 0) log.info("dropped the events of old sessions", { sessions: dropped });
     } catch (thrown) {
       log.warn("could not drop old events", { message: toOptaError(thrown).message });

@@ -16,6 +16,7 @@ import { createLazyEngine } from "./lazy-engine.ts";
 import { createLiveSettings, type LiveSettings } from "./live-settings.ts";
 import type { LogFile } from "./log-file.ts";
 import { createModelsCache } from "./models-cache.ts";
+import { createOpenPages } from "./open-pages.ts";
 import { createRequestTimes } from "./request-times.ts";
 import { createRetention } from "./retention.ts";
 import { answerRequest } from "./answer-request.ts";
@@ -65,6 +66,13 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     clock: systemClock,
     broadcast: (event) => publishEvent(options.server(), event),
   });
+  const access = createAccess({
+    token: options.state().token,
+    port: () => options.state().port,
+    allowedOrigins: () => settings.config().daemon.allowedOrigins,
+    allowQueryToken: () => settings.config().daemon.allowQueryToken,
+    nowMs: () => performance.now(),
+  });
   const parts: DaemonParts = {
     daemonId: options.state().daemonId,
     engine,
@@ -73,13 +81,8 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     log,
     paths,
     environment,
-    access: createAccess({
-      token: options.state().token,
-      port: () => options.state().port,
-      allowedOrigins: () => settings.config().daemon.allowedOrigins,
-      allowQueryToken: () => settings.config().daemon.allowQueryToken,
-      nowMs: () => performance.now(),
-    }),
+    access,
+    pages: createOpenPages({ access, clock: systemClock, refreshSettings: settings.refresh }),
     modelsCache: createModelsCache({
       nowMs: () => performance.now(),
       async load(signal) {

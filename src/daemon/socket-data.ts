@@ -1,4 +1,5 @@
 // What the daemon remembers of one WebSocket.
+import type { Admission } from "./access.ts";
 import type { Dialect } from "../protocol/dialect.ts";
 import type { Follower } from "./followers.ts";
 import type { Pinged } from "./socket-pings.ts";
@@ -7,8 +8,9 @@ export interface SocketData {
   readonly sessionId: string;
   readonly afterSeq: number;
   readonly dialect: Dialect;
-  /** Of the page that opened it; null: no page did. */
-  readonly origin: string | null;
+  readonly admission: Admission;
+  /** No page has it open any more. */
+  leavePages: () => void;
   follower: Follower | undefined;
   pinged: Pinged | undefined;
   /** Commands that are not answered yet. */

@@ -43,6 +43,7 @@ export function createSocketHandlers(parts: DaemonParts): Service["sockets"] {
       };
       socket.data.pinged = pinged;
       pings.add(pinged);
+      socket.data.leavePages = parts.pages.keep(socket.data.admission, () => revoke(socket));
       socket.subscribe(anchorTopic);
       follow(socket, parts, socket.data.afterSeq);
     },
@@ -55,7 +56,8 @@ export function createSocketHandlers(parts: DaemonParts): Service["sockets"] {
       noteSign(socket);
       socket.data.follower?.resume();
     },
-    close({ data: { pinged, follower } }) {
+    close({ data: { pinged, follower, leavePages } }) {
+      leavePages();
       if (pinged) pings.remove(pinged);
       follower?.stop();
     },
@@ -132,6 +134,10 @@ function refuseCursor(
   }, 0);
 }
 
+function revoke(socket: Socket): void {
+  socket.close(closeCodes.policy, "this page is not allowed any more");
+}
+
 async function answer(socket: Socket, message: string | Buffer, parts: DaemonParts): Promise<void> {
   const { data } = socket;
   if (data.pending >= pendingLimit) {
@@ -145,8 +151,8 @@ async function answer(socket: Socket, message: string | Buffer, parts: DaemonPar
     // What came in one piece is looked at as one, so that a flood is seen before it is worked off.
     await new Promise((resolve) => setImmediate(resolve));
     await parts.settings.refresh();
-    if (parts.access.judgeOrigin(data.origin) === "refused") {
-      socket.close(closeCodes.policy, "the origin of this page is not allowed any more");
+    if (!parts.access.isStillAllowed(data.admission)) {
+      revoke(socket);
       return;
     }
     const reply = await replyTo(message, data.sessionId, parts);

@@ -159,8 +159,9 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
         (turnId === undefined || turn.turnId === turnId) &&
         (writerId === undefined || turn.writerId === writerId);
       const now = sessions.find(sessionId)?.cancel(isMeant) ?? noneCancelled;
-      // Whoever submits a turn and cancels it at once means that one, too.
-      const accepted = await accepting.settled(sessionId);
+      // Whoever submits a turn and cancels it at once means that one, too; whoever names one knows that it is there.
+      const isByWriter = turnId === undefined && writerId !== undefined;
+      const accepted = isByWriter ? await accepting.settled(sessionId) : none;
       const session = sessions.find(sessionId);
       if (session === undefined && store.stamp(sessionId) === undefined) throw noSession(sessionId);
       const late =
@@ -179,6 +180,7 @@ export function createTurnOperations(parts: EngineParts): TurnOperations {
   };
 }
 
+const none: ReadonlySet<string> = new Set();
 const noneCancelled = { cancelledQueued: 0, cancelledActive: false } as const;
 
 /** The submissions that are under way: they came, and are no turns yet. */

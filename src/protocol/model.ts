@@ -68,13 +68,13 @@ export const serverStatusSchema = z.lazy(() =>
 export const loadRequestSchema = z.lazy(() =>
   z.object({
     modelId: z.string().min(1),
-    backend: z.string().min(1).optional(),
+    backend: z.string().nullish(),
     /** True: what is not on the server's disk is fetched, however large. */
-    autoDownload: z.boolean().optional(),
-    performanceOverrides: z.record(z.string(), z.unknown()).optional(),
+    autoDownload: z.boolean().nullish(),
+    performanceOverrides: z.record(z.string(), z.unknown()).nullish(),
     /** 0: it stays in memory. */
-    keepAliveSec: z.number().min(0).optional(),
-    allowUnsupportedRuntime: z.boolean().optional(),
+    keepAliveSec: z.number().min(0).nullish(),
+    allowUnsupportedRuntime: z.boolean().nullish(),
   }),
 );
 

@@ -1,6 +1,7 @@
-// Sessions that another process than the daemon deleted: only the daemon writes its event log, so that they are noted
-// beside it (daemon/deleted/<id>, empty), and it drops their events when it next looks. That a session's file is not
-// there says nothing: its directory may be on a disk that is not mounted, and a damaged file is set aside.
+// Sessions that are deleted: noted beside the daemon's event log (daemon/deleted/<id>, empty) before their file goes, so
+// that their events go, too, whoever deletes them and whatever comes in between; only the daemon writes that log. That a
+// session's file is not there says nothing by itself: its directory may be on a disk that is not mounted, and a damaged
+// file is set aside.
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../base/storage-error.ts";

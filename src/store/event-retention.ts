@@ -9,7 +9,7 @@ export interface PruneOptions {
   readonly maxBytes: number;
   /** Wall clock. */
   readonly nowMs: number;
-  /** What was said in it goes, too, and then the store forgets it. */
+  /** What was said in it goes, too, and then the store forgets it. Asked again and again: that takes its time. */
   readonly isDeleted: (sessionId: string) => boolean;
   readonly forget: (sessionId: string) => void;
   readonly isBusy: (sessionId: string) => boolean;
@@ -95,8 +95,9 @@ export function createEventRetention(
       for (const row of everySession.all()) {
         if (isStopped()) break;
         if (!isDeleted(row.id) || isBusy(row.id)) continue;
-        await drop(row, isStopped);
-        if (isStopped()) break;
+        // One that is made again meanwhile is another one.
+        await drop(row, () => isStopped() || !isDeleted(row.id));
+        if (isStopped() || !isDeleted(row.id)) continue;
         forget(row.id);
         dropped += 1;
       }

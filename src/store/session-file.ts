@@ -19,7 +19,7 @@ import { toStoreError } from "./sqlite-error.ts";
 export interface SessionStoreOptions {
   /** The sessions directory, absolute; made (0700) by the first save or lock. */
   readonly directory: string;
-  /** Told of every session that is deleted. */
+  /** Told of every session that is to be deleted, before its file is gone. */
   readonly noteDeleted?: (sessionId: string) => void;
 }
 
@@ -106,6 +106,7 @@ export function createSessionStore({ directory, noteDeleted }: SessionStoreOptio
       if (!existsSync(path)) throw notFoundError(sessionId);
       const held = lock(sessionId);
       try {
+        noteDeleted?.(sessionId);
         storing(`delete session ${sessionId} in ${directory}`, () => {
           rmSync(path, { force: true });
           for (const name of readdirSync(sideDirectoryOf(sessionId))) {
@@ -113,7 +114,6 @@ export function createSessionStore({ directory, noteDeleted }: SessionStoreOptio
             rmSync(join(sideDirectoryOf(sessionId), name), { recursive: true, force: true });
           }
         });
-        noteDeleted?.(sessionId);
       } finally {
         held.release();
       }

@@ -310,12 +310,27 @@ describe("the dialect of the existing client", () => {
       await call(daemon, "session.create", { sessionId: "a" });
       await using theirs = await openSse(daemon, "/v3/sse/events?sessionId=a&dialect=opta-code");
       const turn = { sessionId: "a", clientId: "c", writerId: "w", content: "go" };
-      await call(daemon, "turn.submit", turn);
-      const submittedMs = performance.now();
+      const turnIds = new Set<unknown>();
+      let submittedMs = 0;
+      for (let count = 0; count < 3; count++) {
+        submittedMs = performance.now();
+        const { body } = await call(daemon, "turn.submit", turn);
+        turnIds.add((body as { readonly turnId: string }).turnId);
+      }
       if (goes === "the daemon") daemon.process.kill("SIGTERM");
       else await call(daemon, "session.delete", { sessionId: "a" });
-      await nextUntil(theirs, "turn.error");
+      const first = (await nextUntil(theirs, "session.cancelled")).at(-1);
       expect(performance.now() - submittedMs).toBeGreaterThan(290);
+      const ended = new Set<unknown>();
+      const seen = [first];
+      while (ended.size < 3) {
+        const event = await theirs.nextData<OptaEvent>();
+        seen.push(event);
+        if (event.event === "turn.error") ended.add(event.payload.turnId);
+      }
+      expect(ended).toEqual(turnIds);
+      const seqs = seen.map((event) => event?.seq ?? 0);
+      expect(seqs).toEqual(seqs.map((_, index) => (seqs[0] ?? 0) + index));
     }
   });
 

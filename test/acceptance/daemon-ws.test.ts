@@ -1,11 +1,11 @@
 // The daemon's WebSocket on the built binary: who gets one, what it tells, and the commands it takes
 // (contracts/daemon-v3.md section 3).
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { socketCommands } from "../../src/protocol/daemon-routes.ts";
 import type { OptaEvent } from "../../src/protocol/event.ts";
-import { type RunningDaemon, startDaemon, turnEnd } from "../support/daemon.ts";
+import { rootOf, type RunningDaemon, startDaemon, turnEnd } from "../support/daemon.ts";
 import { ask, call, eventsIn, openSse } from "../support/daemon-http.ts";
 import { startScripted } from "../support/lmx.ts";
 import { type Frame, openRawSocket, type RawSocket } from "../support/raw-socket.ts";
@@ -242,22 +242,38 @@ describe("commands", () => {
     }
   });
 
-  test("of a page whose origin was revoked close its socket", async () => {
+  test("are answered while the settings cannot even be looked at: the last good ones hold", async () => {
+    using place = createPlace();
+    await using daemon = await startDaemon({ place });
+    await call(daemon, "session.create", { sessionId: "a" });
+    using socket = await connect(daemon, "sessionId=a");
+    const path = join(rootOf({ place }), "config.json");
+    symlinkSync(path, path);
+    expect(await command(socket, { type: "ping" })).toMatchObject({ event: "heartbeat" });
+    expect((await call(daemon, "daemon.health")).status).toBe(200);
+  });
+
+  test("of a page whose origin was revoked close its socket; what it only listens to ends soon, too", async () => {
     using place = createPlace();
     place.configure({ daemon: { allowedOrigins: [page] } });
     await using daemon = await startDaemon({ place });
     await call(daemon, "session.create", { sessionId: "a" });
     const bearer = { authorization: `Bearer ${daemon.state.token}` };
     using theirs = await connect(daemon, "sessionId=a", { ...bearer, origin: page });
+    using listening = await connect(daemon, "sessionId=a", { ...bearer, origin: page });
+    await using stream = await openSse(daemon, "/v3/sse/events?sessionId=a", { origin: page });
     using ours = await connect(daemon, "sessionId=a");
     expect(await command(theirs, { type: "ping" })).toMatchObject({ event: "heartbeat" });
     place.configure({});
     theirs.send(submission);
     expect(await theirs.closed).toBe(1008);
+    // Looked at every five seconds.
+    expect(await listening.closed).toBe(1008);
+    while ((await stream.next()) !== undefined);
     expect(await command(ours, { type: "ping" })).toMatchObject({ event: "heartbeat" });
     const events = await eventsIn(daemon, "a");
     expect(events.map(({ event }) => event)).toEqual(["session.snapshot"]);
-  });
+  }, 30_000);
 
   test("are those of the description, and nothing else is one", async () => {
     using place = createPlace();

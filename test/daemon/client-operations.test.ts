@@ -551,6 +551,20 @@ describe("models", () => {
     expect(await refusal("models.use", { model: "none" }, context)).toEqual([404, "not_found"]);
   });
 
+  test("use changes nothing once its client was told that it takes too long", async () => {
+    const { context } = serving();
+    await run("models.use", { model: "org/big" }, context);
+    const before = configured();
+    const signal = AbortSignal.abort();
+    const { body } = await runClientOperation(
+      "models.use",
+      { model: "SMALL" },
+      { ...context, signal },
+    );
+    expect(body).toMatchObject({ ok: false });
+    expect(configured()).toEqual(before);
+  });
+
   test("health is one word for each", async () => {
     expect(await run("models.health", {}, serving().context)).toEqual({
       models: [

@@ -196,6 +196,23 @@ test("a session that was deleted while no daemon ran loses what was said in it",
   expect(forgotten).toEqual(["gone"]);
 });
 
+test("a session that is made again while its old events are dropped keeps what is new", async () => {
+  using log = createLog();
+  log.add("big", { day: 99, events: 9_000 });
+  log.add("again", { day: 99 });
+  const made = new Set<string>();
+  const dropping = log.prune({
+    isDeleted: (sessionId) => !made.has(sessionId),
+    forget: (sessionId) => log.store.delete(sessionId),
+  });
+  // As open-sessions.ts does it, while the first one's events still go.
+  log.store.delete("again");
+  made.add("again");
+  log.add("again", { day: 100 });
+  await dropping;
+  expect(["big", "again"].map(log.count)).toEqual([0, 3]);
+});
+
 test("what is used while a daemon runs for months ages, too", async () => {
   using log = createLog();
   log.add("before the start", { day: 100 });

@@ -64,7 +64,7 @@ const restart = defineCommand({
     await context.loadConfig();
     makeDaemonDirectory(root);
     if (context.args.port !== undefined) assertPortFree(root, context.args.port);
-    // One that somebody chose stays; one that it found by itself is looked for anew.
+    // One that it can only have been given stays; one that it may have found by itself is looked for anew.
     const current = findDaemon(root)?.port;
     const isChosen = current !== undefined && !usualPorts.includes(current);
     const port = context.args.port ?? (isChosen ? current : undefined);

@@ -20,7 +20,7 @@ export interface ClientOperationContext {
     /** The newest lines of the log, oldest first. */
     logs(lines: number): readonly DaemonLogLine[];
   };
-  /** Aborts when the client leaves or the daemon stops. */
+  /** Aborts when the client leaves, has been told that it takes too long, or the daemon stops. */
   readonly signal: AbortSignal;
   /** The user's home directory, absolute. */
   readonly home: string;
@@ -95,8 +95,7 @@ export function withSpellings<S extends z.ZodType>(
 }
 
 /**
- * The result, or undefined when it takes longer; the work goes on, and its failure is then nobody's: the model
- * list shows what became of it.
+ * The result, or undefined when it takes longer; the work goes on, and its failure is then nobody's.
  */
 export async function inTime<T>(
   work: Promise<T>,

@@ -69,7 +69,7 @@ const use = defineClientOperation({
   description: "Makes one of the server's models the default of new sessions.",
   safety: "write",
   input: modelInput,
-  async run(input, { call, loadConfig }) {
+  async run(input, { call, loadConfig, signal }) {
     const { config, path } = await loadConfig();
     const name = unaliased(config, input.modelId);
     const { server, models } = await call("lmx.models", {});
@@ -81,6 +81,8 @@ const use = defineClientOperation({
         "opta models list",
       );
     }
+    // Whoever was told that it failed must not find it done later.
+    signal.throwIfAborted();
     await setConfig(path, "model.default", found.modelId);
     return { modelId: found.modelId, state: found.state };
   },

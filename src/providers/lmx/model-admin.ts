@@ -106,15 +106,15 @@ async function postLoad(
   return loadAnswer(access, request.modelId, answer);
 }
 
-/** What is undefined is not sent. */
+/** What is left open is not sent. */
 function toWire(request: LoadRequest): object {
   return {
     model_id: request.modelId,
-    backend: request.backend,
-    auto_download: request.autoDownload,
-    performance_overrides: request.performanceOverrides,
-    keep_alive_sec: request.keepAliveSec,
-    allow_unsupported_runtime: request.allowUnsupportedRuntime,
+    backend: request.backend || undefined,
+    auto_download: request.autoDownload ?? undefined,
+    performance_overrides: request.performanceOverrides ?? undefined,
+    keep_alive_sec: request.keepAliveSec ?? undefined,
+    allow_unsupported_runtime: request.allowUnsupportedRuntime ?? undefined,
   };
 }
 
