@@ -141,8 +141,8 @@ async function daemonRows(scratch: string): Promise<readonly Row[]> {
   const opta = join(root, "dist/opta");
   const cost = await measureDaemon({ opta, scratch, modelPort: server.port });
   const ticks = { limit: 0, unit: "ticks", detail: "of 10 ms, in 15 s" } as const;
-  // One a second would be a timer; the kernel's own are fewer.
-  const wakeUps = { limit: 4, unit: "times", detail: "in 15 s, all threads" } as const;
+  // One a second would be a timer.
+  const wakeUps = { limit: 4, unit: "times", detail: "of the main thread, in 15 s" } as const;
   const bytes = { unit: "bytes", detail: "" } as const;
   return [
     { name: "daemon start, to ready", value: cost.startMs, limit: 150, unit: "ms", detail: "" },

@@ -2,7 +2,7 @@
 // memory are read from /proc.
 import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { wakeUpsOf } from "../../test/support/wake-ups.ts";
+import { countWakeUps } from "../../test/support/wake-ups.ts";
 
 export interface DaemonPlace {
   readonly opta: string;
@@ -17,7 +17,7 @@ export interface DaemonCost {
   readonly idleRssBytes: number;
   /** Of 10 ms, in 15 s, with nothing opened. */
   readonly idleTicks: number;
-  /** How often any of its threads woke up in that time: a timer costs less than a tick. */
+  /** How often its main thread woke up in that time: a timer costs less than a tick. */
   readonly idleWakeUps: number;
   readonly rssAfterTurnsBytes: number;
   /** The same after them. */
@@ -105,9 +105,7 @@ export async function measureDaemon(place: DaemonPlace): Promise<DaemonCost> {
 
 async function rest(pid: number) {
   const before = ticksOf(pid);
-  const wakeUpsBefore = wakeUpsOf(pid);
-  await Bun.sleep(idleMs);
-  const wakeUps = wakeUpsOf(pid) - wakeUpsBefore;
+  const wakeUps = await countWakeUps(pid, idleMs);
   const [, kibibytes] =
     /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return { ticks: ticksOf(pid) - before, wakeUps, rssBytes: Number(kibibytes) * 1024 };

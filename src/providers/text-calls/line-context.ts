@@ -42,8 +42,10 @@ export function createLineContext(): LineContext {
   return {
     append(text) {
       lastPiece = text;
-      if (lineChars <= maxLineChars) pieces.push(text.slice(0, maxLineChars - lineChars));
+      const room = maxLineChars - lineChars;
       lineChars += text.length;
+      if (text.length <= room) pieces.push(text);
+      else if (room >= 0) pieces.push(text.slice(0, room));
     },
     endLine() {
       const first = firstChar(pieces);
