@@ -10,7 +10,7 @@ import { createEngine, type Engine } from "./engine/engine.ts";
 import { createCloudOptIn } from "./providers/cloud-opt-in.ts";
 import { createLmxProvider } from "./providers/lmx/provider.ts";
 import type { Provider } from "./providers/provider.ts";
-import { noteDeletedSession } from "./store/deleted-sessions.ts";
+import { noteDeletedSession, removeDeletionNote } from "./store/deleted-sessions.ts";
 import type { EventStore } from "./store/event-store.ts";
 import { createMemoryEventStore } from "./store/memory-event-store.ts";
 import { createSessionStore } from "./store/session-file.ts";
@@ -81,7 +81,10 @@ function engineOptions({ directory, environment }: Pick<AppOptions, "directory" 
   return {
     store: createSessionStore({
       directory: sessionsDirectory(directory),
-      noteDeleted: (sessionId) => noteDeletedSession(directory, sessionId),
+      deletions: {
+        note: (sessionId) => noteDeletedSession(directory, sessionId),
+        takeBack: (sessionId) => removeDeletionNote(directory, sessionId),
+      },
     }),
     startProcess: createBackgroundStarter({ environment: environment.variables }),
     // The policy compares them with paths whose links are resolved.

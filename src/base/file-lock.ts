@@ -91,8 +91,10 @@ function openLockFile(path: string, lastTry: boolean): Database | undefined {
     createPrivateFile(path);
     return new Database(path, { create: false, readwrite: true });
   } catch (error) {
-    const code = errorCode(error);
-    if (!lastTry && (code === "ENOENT" || code === "SQLITE_CANTOPEN")) return undefined;
+    const code = errorCode(error) ?? "";
+    // EEXIST: a recursive mkdir found the directory there, and then not any more.
+    const isVanished = ["ENOENT", "EEXIST", "SQLITE_CANTOPEN"].includes(code);
+    if (isVanished && !lastTry) return undefined;
     throw error;
   }
 }

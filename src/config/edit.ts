@@ -52,11 +52,20 @@ export function showConfigValue(entry: ConfigEntry): string {
  * Writes one setting, 0600 in a 0700 directory. `text` is read by the key's type; lists may be JSON or
  * separated by commas. @returns the full key, since `model` with plain text means `model.default`, as existing
  * clients send it (contracts/daemon-v3.md section 4).
- * @throws OptaError usage | config-invalid | storage-full | storage-failed
+ * @param signal whoever asked is gone: nothing is written any more
+ * @throws OptaError usage | config-invalid | storage-full | storage-failed; the signal's reason
  */
-export async function setConfig(path: string, key: string, text: string): Promise<string> {
+export async function setConfig(
+  path: string,
+  key: string,
+  text: string,
+  signal?: AbortSignal,
+): Promise<string> {
   const known = await requireKey(key === "model" ? "model.default" : key);
-  await changeConfig(path, (settings) => placeKey(settings, known.key, parseSetting(known, text)));
+  await changeConfig(path, (settings) => {
+    signal?.throwIfAborted();
+    return placeKey(settings, known.key, parseSetting(known, text));
+  });
   return known.key;
 }
 

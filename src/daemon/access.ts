@@ -24,10 +24,12 @@ export interface Admission {
 export interface Access {
   /** "none": no page asks. @param origin the Origin header */
   judgeOrigin(origin: string | null): "none" | "allowed" | "refused";
-  /** True when the request carries the token, or with `tickets` a ticket, which is used up. */
-  isAuthorized(request: Request, url: URL, options?: { readonly tickets?: boolean }): boolean;
-  /** What a request that is authorised was let in by. */
-  admissionOf(request: Request, url: URL): Admission;
+  /** Undefined unless the request carries the token, or with `tickets` a ticket, which is used up. */
+  admit(
+    request: Request,
+    url: URL,
+    options?: { readonly tickets?: boolean },
+  ): Admission | undefined;
   /** False once the settings would not let it in any more. */
   isStillAllowed(admission: Admission): boolean;
   /** Resolves when a refusal may be told: at once at first, then after a second, once too many failed within a minute. */
@@ -74,19 +76,18 @@ export function createAccess(options: AccessOptions): Access {
 
   return {
     judgeOrigin,
-    isAuthorized(request, url, { tickets: takesTickets = false } = {}) {
+    admit(request, url, { tickets: takesTickets = false } = {}) {
+      const origin = request.headers.get("origin");
       const bearer = /^Bearer +(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-      if (bearer !== undefined) return isEqual(sha256(bearer), tokenDigest);
-      if (takesTickets && useTicket(url.searchParams.get("ticket"))) return true;
+      const letIn = (byQueryToken: boolean) => ({ origin, byQueryToken });
+      if (bearer !== undefined) {
+        return isEqual(sha256(bearer), tokenDigest) ? letIn(false) : undefined;
+      }
+      if (takesTickets && useTicket(url.searchParams.get("ticket"))) return letIn(false);
       const inUrl = url.searchParams.get("token");
-      if (inUrl === null || !options.allowQueryToken()) return false;
-      if (judgeOrigin(request.headers.get("origin")) !== "allowed") return false;
-      return isEqual(sha256(inUrl), tokenDigest);
-    },
-    admissionOf(request, url) {
-      const { headers } = request;
-      const byQueryToken = !headers.has("authorization") && url.searchParams.has("token");
-      return { origin: headers.get("origin"), byQueryToken };
+      if (inUrl === null || !options.allowQueryToken()) return undefined;
+      if (judgeOrigin(origin) !== "allowed") return undefined;
+      return isEqual(sha256(inUrl), tokenDigest) ? letIn(true) : undefined;
     },
     isStillAllowed: ({ origin, byQueryToken }) =>
       judgeOrigin(origin) !== "refused" && (!byQueryToken || options.allowQueryToken()),

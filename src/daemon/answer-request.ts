@@ -2,6 +2,7 @@
 // only then its body is read and the route answers (promises S4, S5). By which name the daemon was called has been
 // checked before (server.ts).
 import { toOptaError } from "../protocol/error.ts";
+import type { Admission } from "./access.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 import { corsHeaders, errorAnswer, jsonAnswer, notFound, unauthorized } from "./http.ts";
 import { afterSeqOf, checkedSessionId, dialectOf } from "./own-routes.ts";
@@ -47,17 +48,18 @@ async function answerChecked(
     return finish(errorAnswer(thrown));
   }
   if (found === undefined && !isSocket) return finish(notFound(request.method, pathname));
-  if (!access.isAuthorized(request, url, { tickets: isSocket })) {
+  const admission = access.admit(request, url, { tickets: isSocket });
+  if (admission === undefined) {
     await access.delayRefusal();
     return finish(unauthorized());
   }
-  if (found === undefined) return upgrade(request, server, { url, parts, finish });
+  if (found === undefined) return upgrade(request, server, { url, admission, parts, finish });
   const { route, params } = found;
   // A model may take minutes to load: once the request is here, the daemon decides how long its answer takes.
   if (request.body === null) server.timeout(request, 0);
   const timed = withoutIdleLimit(request, server);
   try {
-    return finish(await route.answer({ request: timed, url, params }, parts));
+    return finish(await route.answer({ request: timed, url, params, admission }, parts));
   } catch (thrown) {
     // What has no code of its own is a defect of ours, and told as one (server.ts).
     if (toOptaError(thrown).code === "internal") throw thrown;
@@ -90,11 +92,12 @@ function upgrade(
   server: SocketServer,
   context: {
     readonly url: URL;
+    readonly admission: Admission;
     readonly parts: DaemonParts;
     readonly finish: (answer: Response) => Response;
   },
 ): Response | undefined {
-  const { url, parts, finish } = context;
+  const { url, admission, parts, finish } = context;
   const given = url.searchParams.get("sessionId");
   if (given === null) {
     return finish(jsonAnswer({ error: "Missing sessionId query param" }, { status: 400 }));
@@ -109,7 +112,7 @@ function upgrade(
     sessionId,
     afterSeq: afterSeqOf(url) ?? 0,
     dialect: dialectOf(url, parts),
-    admission: parts.access.admissionOf(request, url),
+    admission,
     leavePages: () => undefined,
     follower: undefined,
     pinged: undefined,

@@ -313,8 +313,9 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
     async finish() {
       const readers = [...crowds.values()].flatMap((crowd) => [...crowd.readers]);
       const longestMs = Math.max(0, ...readers.map(holdMs));
-      if (longestMs === 0) return;
-      await new Promise<void>((resolve) => void clock.after(longestMs + 1, resolve));
+      if (longestMs > 0) {
+        await new Promise<void>((resolve) => void clock.after(longestMs + 1, resolve));
+      }
       for (const reader of readers) if (reader.held.length > 0) give(reader, reader.held);
     },
     close() {

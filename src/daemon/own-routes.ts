@@ -124,8 +124,7 @@ export const ownRoutes: readonly Route[] = [
 ];
 
 /** For how long a stream is written: until client or daemon leave, or the page may not stay. */
-function stayOf({ request, url }: RouteRequest, { access, pages, leaving }: DaemonParts): Stay {
-  const admission = access.admissionOf(request, url);
+function stayOf({ request, admission }: RouteRequest, { pages, leaving }: DaemonParts): Stay {
   return {
     signal: AbortSignal.any([request.signal, leaving]),
     keep: (end) => pages.keep(admission, end),

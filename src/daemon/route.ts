@@ -1,4 +1,5 @@
 // What a route of the daemon is: a method, a path, and what answers. Which routes there are is routes.ts.
+import type { Admission } from "./access.ts";
 import type { DaemonParts } from "./daemon-parts.ts";
 
 export interface Route {
@@ -11,6 +12,7 @@ export interface Route {
 export interface RouteRequest {
   readonly request: Request;
   readonly url: URL;
+  readonly admission: Admission;
   /** From the path, decoded. */
   readonly params: Readonly<Record<string, string>>;
 }

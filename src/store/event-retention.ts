@@ -42,8 +42,8 @@ export function createEventRetention(
     "SELECT number, id, active_ms FROM sessions WHERE EXISTS (SELECT 1 FROM events WHERE session = number) ORDER BY active_ms",
   );
   const everySession = database.query<Row, []>("SELECT number, id, active_ms FROM sessions");
-  const lastUse = database.query<{ active_ms: number }, [number]>(
-    "SELECT active_ms FROM sessions WHERE number = ?",
+  const rowNow = database.query<Row, [number]>(
+    "SELECT number, id, active_ms FROM sessions WHERE number = ?",
   );
   const newest = database.query<{ at: number | null }, []>(
     "SELECT max(active_ms) AS at FROM sessions",
@@ -53,7 +53,7 @@ export function createEventRetention(
     "DELETE FROM events WHERE session = ?1 AND seq IN (SELECT seq FROM events WHERE session = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)",
   );
   const keepHead = database.query<{ head: number }, [number]>(
-    "UPDATE sessions SET head = max(head, (SELECT max(seq) FROM events WHERE session = ?1)) WHERE number = ?1 RETURNING head",
+    "UPDATE sessions SET head = max(head, coalesce((SELECT max(seq) FROM events WHERE session = ?1), 0)) WHERE number = ?1 RETURNING head",
   );
   const forgetTurns = database.query<unknown, [number]>(
     "DELETE FROM turns WHERE session = ? AND ended = 1 AND content IS NULL",
@@ -68,11 +68,25 @@ export function createEventRetention(
   let newestAtStart = newest.get()?.at ?? undefined;
   const startedMs = performance.now();
 
-  async function drop({ number }: Row, isStopped: () => boolean): Promise<void> {
+  /** Not used since it was listed, and no other session under its number: that takes ticks, and numbers are used again. */
+  function isAsListed({ number, id, active_ms: activeMs }: Row): boolean {
+    const now = rowNow.get(number);
+    return now?.id === id && now.active_ms === activeMs;
+  }
+
+  /** @returns whether all went; less does where `mayGo` became false meanwhile */
+  async function drop(row: Row, mayGo: () => boolean): Promise<boolean> {
+    const { number } = row;
+    const goesOn = () => mayGo() && isAsListed(row);
+    if (!goesOn()) return false;
     const head = keepHead.get(number)?.head ?? 0;
     forgetTurns.run(number);
     forgetProcesses.run(number);
-    while (!isStopped() && deleteSome.run(number, head, step).changes > 0) await nextTick();
+    while (goesOn()) {
+      if (deleteSome.run(number, head, step).changes === 0) return true;
+      await nextTick();
+    }
+    return false;
   }
 
   /** Gives the space back to the disk, in steps like the rest. */
@@ -94,20 +108,16 @@ export function createEventRetention(
       let dropped = 0;
       for (const row of everySession.all()) {
         if (isStopped()) break;
-        if (!isDeleted(row.id) || isBusy(row.id)) continue;
-        // One that is made again meanwhile is another one.
-        await drop(row, () => isStopped() || !isDeleted(row.id));
-        if (isStopped() || !isDeleted(row.id)) continue;
+        // Asked again at every step: one that is made again meanwhile is another one.
+        const mayGo = () => !isStopped() && isDeleted(row.id) && !isBusy(row.id);
+        if (!(await drop(row, mayGo))) continue;
         forget(row.id);
         dropped += 1;
       }
       for (const row of candidates.all()) {
         const isOld = row.active_ms < cutoffMs;
         if (isStopped() || (!isOld && usedBytes(database) <= maxBytes)) break;
-        // Or it was used while those before it were dropped.
-        if (isBusy(row.id) || lastUse.get(row.number)?.active_ms !== row.active_ms) continue;
-        await drop(row, isStopped);
-        dropped += 1;
+        if (await drop(row, () => !isStopped() && !isBusy(row.id))) dropped += 1;
       }
       if (dropped > 0) await giveBack(isStopped);
       return dropped;

@@ -19,8 +19,11 @@ import { toStoreError } from "./sqlite-error.ts";
 export interface SessionStoreOptions {
   /** The sessions directory, absolute; made (0700) by the first save or lock. */
   readonly directory: string;
-  /** Told of every session that is to be deleted, before its file is gone. */
-  readonly noteDeleted?: (sessionId: string) => void;
+  /** Told of every session that is to be deleted, before its file is gone, and of every one that has a file from now on. */
+  readonly deletions?: {
+    note(sessionId: string): void;
+    takeBack(sessionId: string): void;
+  };
 }
 
 /** Reads hide the disk behind the parsing, which is one at a time anyway; more would only hold more memory. */
@@ -30,7 +33,7 @@ const parallelReads = 4;
 type Listed = SessionSummary | "corrupt" | undefined;
 
 /** Ids are checked before any path is made of them. @throws (every method that takes one) OptaError usage */
-export function createSessionStore({ directory, noteDeleted }: SessionStoreOptions): SessionStore {
+export function createSessionStore({ directory, deletions }: SessionStoreOptions): SessionStore {
   const pathOf = (sessionId: string) => sessionPath(directory, checkedId(sessionId));
   const sideDirectoryOf = (sessionId: string) => join(directory, checkedId(sessionId));
 
@@ -76,8 +79,11 @@ export function createSessionStore({ directory, noteDeleted }: SessionStoreOptio
       const path = pathOf(session.id);
       try {
         mkdirSync(directory, { recursive: true, mode: 0o700 });
+        const isNew = !existsSync(path);
         const text = `${JSON.stringify(session, null, 2)}\n`;
-        return stampOf(await writeFileAtomic(path, text, { mode: 0o600 }));
+        const written = await writeFileAtomic(path, text, { mode: 0o600 });
+        if (isNew) deletions?.takeBack(session.id);
+        return stampOf(written);
       } catch (error) {
         throw storageError(error, `write ${path}`);
       }
@@ -106,7 +112,7 @@ export function createSessionStore({ directory, noteDeleted }: SessionStoreOptio
       if (!existsSync(path)) throw notFoundError(sessionId);
       const held = lock(sessionId);
       try {
-        noteDeleted?.(sessionId);
+        deletions?.note(sessionId);
         storing(`delete session ${sessionId} in ${directory}`, () => {
           rmSync(path, { force: true });
           for (const name of readdirSync(sideDirectoryOf(sessionId))) {

@@ -305,9 +305,12 @@ describe("a damaged session file (O2)", () => {
 
 describe("a session whose file is not there keeps its events", () => {
   /** A session of one turn, whose daemon has ended; as old as if the next one came tomorrow. */
-  async function leaveSession(where: DaemonWhere) {
+  async function leaveSession(where: DaemonWhere, id?: string) {
     await using daemon = await startDaemon(where);
-    const sessionId = await createSession(daemon, where.place.workspace);
+    const { sessionId } = await daemon.json<{ readonly sessionId: string }>("/v3/sessions", {
+      ...(id === undefined ? {} : { sessionId: id }),
+      metadata: { workspace: where.place.workspace },
+    });
     const events = await turnEnd(
       daemon,
       sessionId,
@@ -352,6 +355,19 @@ describe("a session whose file is not there keeps its events", () => {
     expect(existsSync(path)).toBe(false);
     await serveOnce(where);
     expect(onDisk().slice(0, events.length)).toEqual([...events]);
+  });
+
+  test("also where an earlier one of its id was deleted", async () => {
+    using place = createPlace();
+    await using lmx = await startScripted({ loop: true, turns: [{ text: "hello" }] });
+    const where = { place, modelPort: lmx.port };
+    const earlier = await leaveSession(where);
+    expect((await runBeside(where, "sessions", "delete", earlier.sessionId)).exitCode).toBe(0);
+    const later = await leaveSession(where, earlier.sessionId);
+    expect(later.sessionId).toBe(earlier.sessionId);
+    renameSync(dirname(later.path), `${dirname(later.path)}.away`);
+    await serveOnce(where);
+    expect(later.onDisk().slice(0, later.events.length)).toEqual([...later.events]);
   });
 
   test("but not where it was deleted while no daemon ran", async () => {

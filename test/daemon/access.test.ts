@@ -40,7 +40,7 @@ interface Sent {
 function isAuthorized({ access }: Place, { query = "", headers = {}, tickets }: Sent): boolean {
   const url = new URL(`http://127.0.0.1:${port}/v3/ws${query}`);
   const request = new Request(String(url), { headers });
-  return access.isAuthorized(request, url, tickets === undefined ? {} : { tickets });
+  return access.admit(request, url, tickets === undefined ? {} : { tickets }) !== undefined;
 }
 
 function bearer(value: string): Sent {
@@ -126,6 +126,27 @@ describe("the token", () => {
     );
     expect(isAuthorized(place, { ...fromPage, query: "?token=wrong" })).toBe(false);
     expect(isAuthorized(place, { ...fromPage, query: "?token=" })).toBe(false);
+  });
+
+  test("in a URL, once revoked, lets no connection stay; a bearer and a ticket do, as long as their page may", () => {
+    const place = createPlace();
+    const { access } = place;
+    place.allowedOrigins = [page];
+    place.allowQueryToken = true;
+    const admit = (query: string, authorization?: string) => {
+      const url = new URL(`http://127.0.0.1:${port}/v3/ws${query}`);
+      const headers = { origin: page, ...(authorization ? { authorization } : {}) };
+      return access.admit(new Request(String(url), { headers }), url, { tickets: true })!;
+    };
+    const byQuery = admit(`?token=${token}`, "Basic x");
+    const byTicket = admit(`?ticket=${access.issueTicket().ticket}&token=x`);
+    const byBearer = admit("?token=x", `Bearer ${token}`);
+    const stay = () => [byQuery, byTicket, byBearer].map(access.isStillAllowed);
+    expect(stay()).toEqual([true, true, true]);
+    place.allowQueryToken = false;
+    expect(stay()).toEqual([false, true, true]);
+    place.allowedOrigins = [];
+    expect(stay()).toEqual([false, false, false]);
   });
 
   test("in a URL does not mend a wrong bearer", () => {

@@ -20,6 +20,7 @@ import {
   runClientOperation,
 } from "../../src/daemon/client-operations.ts";
 import { defineClientOperation } from "../../src/daemon/client-operations/client-operation.ts";
+import { modelOperations } from "../../src/daemon/client-operations/models.ts";
 import { inTime } from "../../src/daemon/client-operations/client-operation.ts";
 import { type ErrorCode, OptaError } from "../../src/protocol/error.ts";
 import { createFakeClient } from "../support/command-line.ts";
@@ -555,13 +556,10 @@ describe("models", () => {
     const { context } = serving();
     await run("models.use", { model: "org/big" }, context);
     const before = configured();
-    const signal = AbortSignal.abort();
-    const { body } = await runClientOperation(
-      "models.use",
-      { model: "SMALL" },
-      { ...context, signal },
-    );
-    expect(body).toMatchObject({ ok: false });
+    const use = modelOperations.find(({ id }) => id === "models.use");
+    const late = { ...context, signal: AbortSignal.abort(new Error("told already")) };
+    const using = use?.run({ modelId: "org/small" }, late) ?? Promise.resolve();
+    await expect(using).rejects.toThrow("told already");
     expect(configured()).toEqual(before);
   });
 

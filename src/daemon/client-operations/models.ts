@@ -82,8 +82,7 @@ const use = defineClientOperation({
       );
     }
     // Whoever was told that it failed must not find it done later.
-    signal.throwIfAborted();
-    await setConfig(path, "model.default", found.modelId);
+    await setConfig(path, "model.default", found.modelId, signal);
     return { modelId: found.modelId, state: found.state };
   },
 });
