@@ -111,8 +111,6 @@ export function createFollowers({ stream, clock, broadcast }: FollowersOptions):
 
   /** Takes what lies behind the cursor until it is at the head, or the sink is full. */
   function read(reader: Reader): void {
-    reader.takeBackWait();
-    reader.state = "reading";
     let events;
     try {
       events = stream.read(reader.sessionId, reader.cursor, reader.limit);

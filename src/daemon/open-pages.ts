@@ -1,6 +1,7 @@
 // The connections that pages keep open (sockets, event streams). Requests are judged one by one (answer-request.ts);
 // these are looked at while there are any, so that a page whose origin was revoked soon hears nothing more.
 import type { Clock } from "../base/clock.ts";
+import { createRecurring } from "../base/recurring.ts";
 import type { Access, Admission } from "./access.ts";
 
 export interface OpenPages {
@@ -20,13 +21,6 @@ export function createOpenPages(options: {
 }): OpenPages {
   const { access, clock } = options;
   const connections = new Map<() => void, Admission>();
-  let takeBackLook: (() => void) | undefined;
-
-  function lookLater(): void {
-    takeBackLook?.();
-    takeBackLook = connections.size === 0 ? undefined : clock.after(lookEveryMs, () => void look());
-  }
-
   async function look(): Promise<void> {
     await options.refreshSettings();
     for (const [end, admission] of connections) {
@@ -34,18 +28,25 @@ export function createOpenPages(options: {
       connections.delete(end);
       end();
     }
-    lookLater();
+    update();
   }
+
+  const update = createRecurring({
+    clock,
+    everyMs: lookEveryMs,
+    isNeeded: () => connections.size > 0,
+    round: () => void look(),
+  });
 
   return {
     keep(admission, end) {
       // No page opened it: whoever has the token may stay.
       if (admission.origin === null) return () => undefined;
       connections.set(end, admission);
-      if (takeBackLook === undefined) lookLater();
+      update();
       return () => {
         connections.delete(end);
-        if (connections.size === 0) lookLater();
+        update();
       };
     },
   };

@@ -2,6 +2,7 @@
 // still takes in for it (promises E6). The server's own idle timeout does not find them: whatever is sent to a socket
 // begins it anew. One timer for all sockets, and none while there are none.
 import type { Clock } from "../base/clock.ts";
+import { createRecurring } from "../base/recurring.ts";
 
 /** What is asked of a socket. */
 export interface Pinged {
@@ -23,7 +24,6 @@ const unansweredLimit = 2;
 export function createSocketPings(clock: Clock): SocketPings {
   /** Socket -> pings since its last sign of life. */
   const unanswered = new Map<Pinged, number>();
-  let takeBackRound: (() => void) | undefined;
 
   function round(): void {
     for (const [socket, count] of unanswered) {
@@ -35,22 +35,26 @@ export function createSocketPings(clock: Clock): SocketPings {
         socket.cut();
       }
     }
-    takeBackRound = unanswered.size === 0 ? undefined : clock.after(pingEveryMs, round);
   }
+
+  const update = createRecurring({
+    clock,
+    everyMs: pingEveryMs,
+    isNeeded: () => unanswered.size > 0,
+    round,
+  });
 
   return {
     add(socket) {
       unanswered.set(socket, 0);
-      takeBackRound ??= clock.after(pingEveryMs, round);
+      update();
     },
     noteSign(socket) {
       if (unanswered.has(socket)) unanswered.set(socket, 0);
     },
     remove(socket) {
       unanswered.delete(socket);
-      if (unanswered.size > 0) return;
-      takeBackRound?.();
-      takeBackRound = undefined;
+      update();
     },
   };
 }

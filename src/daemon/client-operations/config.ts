@@ -42,7 +42,7 @@ const set = defineClientOperation({
       value: z.json(),
     }),
   ),
-  async run({ key: given, value }, { loadConfig, signal }) {
+  async run({ key: given, value }, { loadConfig }) {
     const loaded = await loadConfig();
     // As existing clients choose a model; any other value there would be a group.
     const key = given === "model" && typeof value === "string" ? "model.default" : given;
@@ -50,7 +50,7 @@ const set = defineClientOperation({
     if (secret && value === mask) return { key };
     const text = typeof value === "string" ? value : JSON.stringify(value);
     if (value === null) await unsetConfig(loaded.path, key);
-    else await setConfig(loaded.path, key, text, signal);
+    else await setConfig(loaded.path, key, text);
     return { key };
   },
 });
